@@ -1,0 +1,59 @@
+"""Fixtures for every test: the real Redis and Valkey servers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import pytest
+from hypothesis import settings
+
+from tests.servers import NO_OWN_REDIS, NO_REDIS, RedisServer, open_redis, own_redis_names, redis_names
+
+# The machine's load must not decide whether a property holds.
+settings.register_profile("bearerguard", deadline=None)
+settings.load_profile("bearerguard")
+
+_NONE_FOUND = "no server found"
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test on every server found, and once, to fail, where there is none."""
+    for fixture, names in (("redis_server", redis_names), ("own_redis_server", own_redis_names)):
+        if fixture in metafunc.fixturenames:
+            metafunc.parametrize(fixture, names() or [_NONE_FOUND], indirect=True)
+
+
+@pytest.fixture(scope="session")
+def redis_servers() -> Iterator[Mapping[str, RedisServer]]:
+    """Every server found, by name, started once for the whole run."""
+    names = redis_names()
+    if not names:
+        pytest.fail(NO_REDIS)
+    servers: dict[str, RedisServer] = {}
+    try:
+        for name in names:
+            servers[name] = open_redis(name)
+        yield servers
+    finally:
+        for server in servers.values():
+            server.close()
+
+
+@pytest.fixture
+def redis_server(request: pytest.FixtureRequest, redis_servers: Mapping[str, RedisServer]) -> RedisServer:
+    """A real server with an empty database; the test runs once on each server found."""
+    server = redis_servers[request.param]
+    server.flush()
+    return server
+
+
+@pytest.fixture
+def own_redis_server(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
+    """A real server that is this test's alone, to freeze, kill and configure; once for each that can be started."""
+    if request.param == _NONE_FOUND:
+        pytest.fail(NO_OWN_REDIS)
+    server = open_redis(request.param)
+    try:
+        yield server
+    finally:
+        server.close()
