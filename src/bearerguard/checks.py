@@ -1,0 +1,62 @@
+"""Checks that several settings share; each raises SettingsError and says what to write."""
+
+from __future__ import annotations
+
+import inspect
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from .errors import SettingsError
+
+
+def check_seconds(name: str, value: object, low: float, high: float) -> None:
+    """A duration inside its bounds."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+        raise SettingsError(f"{name} is {value!r}; use {low:g} to {high:g} seconds")
+
+
+def check_count(name: str, value: object, low: int, high: int) -> None:
+    """A whole number inside its bounds."""
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise SettingsError(f"{name} is {value!r}; use a whole number from {low} to {high}")
+
+
+def check_text(name: str, value: object) -> None:
+    """A text that is not empty."""
+    if not isinstance(value, str) or not value:
+        raise SettingsError(f"{name} is empty or no text; give it as a str")
+
+
+def check_function(name: str, value: object) -> None:
+    """A plain function: an async one would answer with a coroutine, and a coroutine is no verdict."""
+    called = value if inspect.isroutine(value) else getattr(value, "__call__", value)  # noqa: B004
+    if not callable(value) or inspect.iscoroutinefunction(called) or inspect.isasyncgenfunction(called):
+        raise SettingsError(f"{name} is {value!r}; use a plain def function that returns True to accept")
+
+
+def check_url(name: str, url: object) -> None:
+    """An absolute https URL, or http on this machine."""
+    parts = _split(url)
+    if parts is None:
+        raise SettingsError(f"{name} is no absolute URL; write it as 'https://id.example.com/path'")
+    scheme, host = parts
+    if scheme != "https" and not (scheme == "http" and _is_loopback(host)):
+        raise SettingsError(f"{name} must be https; http is taken for this machine's own addresses only")
+
+
+def _split(url: object) -> tuple[str, str] | None:
+    if not isinstance(url, str) or not url.isascii() or not url.isprintable() or " " in url:
+        return None
+    try:
+        parts = urlsplit(url)
+        whole = parts.hostname and parts.port != 0 and not (parts.username or parts.password or parts.fragment)
+    except ValueError:
+        return None
+    return (parts.scheme, parts.hostname) if whole and parts.hostname else None
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

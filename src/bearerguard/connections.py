@@ -1,0 +1,105 @@
+"""The ports of this process and of each event loop: made on first use, closed together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from .core.ports import HttpAnswer, HttpRequest, Ports
+from .io.flights import AsyncFlight, SyncFlight
+from .stores import StoreLike, open_store
+
+if TYPE_CHECKING:
+    from .io.http_async import AsyncFetch
+    from .io.http_sync import SyncFetch
+
+
+class Connections:
+    """What one verifier or denylist is connected with.
+
+    Ports of blocking code belong to the process and are shared by its threads; ports of async code belong to their
+    event loop. Those of a loop that has been closed are let go when the next loop asks for its own.
+    """
+
+    def __init__(self, store: StoreLike | str, monotonic: Callable[[], float]) -> None:
+        self._store = open_store(store, monotonic=monotonic)
+        self._blocking: Ports | None = None
+        self._by_loop: dict[asyncio.AbstractEventLoop, Ports] = {}
+
+    def blocking(self) -> Ports:
+        """The ports of blocking code."""
+        if self._blocking is None:
+            self._blocking = Ports(self._store.sync_port(), _LateSyncFetch(), SyncFlight())
+        return self._blocking
+
+    def of_this_loop(self) -> Ports:
+        """The ports of the running event loop."""
+        loop = asyncio.get_running_loop()
+        return self._by_loop.get(loop) or self._made_for(loop)
+
+    def _made_for(self, loop: asyncio.AbstractEventLoop) -> Ports:
+        for closed in [other for other in self._by_loop if other.is_closed()]:
+            _abandon(self._by_loop.pop(closed))
+        return self._by_loop.setdefault(loop, Ports(self._store.async_port(), _LateAsyncFetch(), AsyncFlight()))
+
+    def close(self) -> None:
+        """Close the ports of blocking code."""
+        ports, self._blocking = self._blocking, None
+        if ports is not None:
+            for port in (ports.store, ports.fetch):
+                if hasattr(port, "close"):
+                    port.close()
+
+    async def aclose(self) -> None:
+        """Close the ports of this event loop."""
+        ports = self._by_loop.pop(asyncio.get_running_loop(), None)
+        if ports is not None:
+            for port in (ports.flight, ports.store, ports.fetch):
+                if hasattr(port, "aclose"):
+                    await port.aclose()
+
+
+def _abandon(ports: Ports) -> None:
+    """Close the sockets of a loop that is gone; it can no longer say goodbye."""
+    for port in (ports.store, ports.fetch):
+        if hasattr(port, "abandon"):
+            port.abandon()
+
+
+class _LateSyncFetch:
+    """Brings httpx in when the first request goes out."""
+
+    _fetch: SyncFetch | None = None
+
+    async def send(self, request: HttpRequest, *, within: float) -> HttpAnswer:
+        """The answer to one request."""
+        if self._fetch is None:
+            from .io.http_sync import SyncFetch
+
+            self._fetch = SyncFetch()
+        return await self._fetch.send(request, within=within)
+
+    def close(self) -> None:
+        """Close what was opened."""
+        if self._fetch is not None:
+            self._fetch.close()
+
+
+class _LateAsyncFetch:
+    """Brings httpx in when the first request of its loop goes out."""
+
+    _fetch: AsyncFetch | None = None
+
+    async def send(self, request: HttpRequest, *, within: float) -> HttpAnswer:
+        """The answer to one request."""
+        if self._fetch is None:
+            from .io.http_async import AsyncFetch
+
+            self._fetch = AsyncFetch()
+        return await self._fetch.send(request, within=within)
+
+    async def aclose(self) -> None:
+        """Close what was opened."""
+        if self._fetch is not None:
+            await self._fetch.aclose()

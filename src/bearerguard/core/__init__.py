@@ -1,0 +1,1 @@
+"""The waiting: short coroutines that await only the ports they are handed."""

@@ -1,0 +1,110 @@
+"""Revoked and spent: what a check reads, what a revocation writes, and how a store that forgot is noticed."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+from .. import journal
+from ..errors import StoreUnavailable, TokenReplayed
+from ..rules.revocation import (
+    EPOCH_NAME,
+    Epoch,
+    check_epoch,
+    check_marks,
+    continues,
+    epoch,
+    keep_seconds,
+    spent_name,
+    spent_nonce,
+)
+from .ports import ReplyLost, Spent, Store
+
+STORE_SECONDS = 0.5
+
+
+class Revocations:
+    """One store's memory as this process knows it; every verdict about revocation and one-time use is reached here."""
+
+    __slots__ = ("_clock", "_last_epoch")
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._last_epoch: Epoch | None = None
+
+    async def check(
+        self,
+        names: Sequence[str],
+        store: Store,
+        *,
+        issued_at: float | None,
+        leeway: float,
+        horizon: float | None,
+    ) -> str | None:
+        """The epoch that the check read; TokenRevoked where one of `names` is revoked, or may have been forgotten."""
+        if not store.keeps_epoch:
+            check_marks(names, await store.read(names, within=STORE_SECONDS), issued_at=issued_at, leeway=leeway)
+            return None
+        raw, values = await self._read_with_epoch(names, store)
+        check_epoch(epoch(raw), issued_at=issued_at, leeway=leeway, horizon=horizon, now=self._clock())
+        check_marks(names, values, issued_at=issued_at, leeway=leeway)
+        return raw
+
+    async def _read_with_epoch(self, names: Sequence[str], store: Store) -> tuple[str | None, Sequence[str | None]]:
+        before, started = self._last_epoch, time.monotonic()
+        raw, *values = await store.read((EPOCH_NAME, *names), within=STORE_SECONDS)
+        present = epoch(raw)
+        if present is None and before is None:
+            raw = await self._first_epoch(store, within=_left(started))
+        elif not continues(before, present):
+            journal.store_forgot()
+            raw = await store.found_epoch(raw, trusted=False, within=_left(started))
+        self._remember(before, epoch(raw))
+        return raw, values
+
+    async def _first_epoch(self, store: Store, *, within: float) -> str | None:
+        """The epoch of a store that was met empty; None where it takes no writes, for checks go on without them."""
+        journal.store_met_empty()
+        try:
+            return await store.found_epoch(None, trusted=True, within=within)
+        except StoreUnavailable:
+            return None
+
+    def _remember(self, before: Epoch | None, present: Epoch | None) -> None:
+        if present is not None and (self._last_epoch is before or continues(self._last_epoch, present)):
+            self._last_epoch = present
+
+    async def revoke(self, names: Iterable[str], number: int, store: Store, *, keep_seconds: int) -> None:
+        """Raise the mark under each name; every process refuses from its next check on."""
+        for name in names:
+            await store.raise_mark(name, number, keep_seconds=keep_seconds, within=STORE_SECONDS)
+
+    async def spend(self, identity: str, store: Store, *, epoch_read: str | None, dies_at: float) -> None:
+        """Claim a one-time token; TokenReplayed for whoever comes second."""
+        keep = keep_seconds(dies_at, now=self._clock())
+        name, nonce, started = spent_name(identity), secrets.token_urlsafe(12), time.monotonic()
+        try:
+            outcome = await store.spend(name, nonce, epoch=epoch_read, keep_seconds=keep, within=STORE_SECONDS)
+        except ReplyLost as lost:
+            outcome = await self._outcome_after_lost_reply(name, nonce, store, lost, within=_left(started))
+        if outcome is Spent.REPLAYED:
+            raise TokenReplayed
+        if outcome is Spent.OTHER_EPOCH:
+            raise StoreUnavailable("token_state_unknown")
+
+    async def _outcome_after_lost_reply(
+        self, name: str, nonce: str, store: Store, lost: ReplyLost, *, within: float
+    ) -> Spent:
+        try:
+            (value,) = await store.read((name,), within=within)
+            standing = spent_nonce(value)
+        except StoreUnavailable:
+            raise lost from None
+        if standing is None:
+            raise lost
+        return Spent.FIRST if standing == nonce else Spent.REPLAYED
+
+
+def _left(started: float) -> float:
+    return max(0.01, STORE_SECONDS - (time.monotonic() - started))

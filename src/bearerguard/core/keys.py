@@ -1,0 +1,128 @@
+"""Finding the key that verifies a token: among keys that stand in the settings, or in a set that is fetched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NoReturn, Protocol
+
+from .. import journal
+from ..errors import InvalidToken, ProviderUnavailable
+from ..keys import JwksKeys, SharedSecrets, StaticKeys
+from ..keys.algorithms import VerifyingKey
+from ..rules.jws import JoseHeader, KeyRing, SignedText, verifying_key
+from ..rules.key_set import KeySet, after_failure, after_success, lifetime_of, ring_of_document
+from ..settings import SignedTokens
+from .ports import HttpRequest, Ports
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """The key that verified, and the epoch of the keys, read before the key was looked up."""
+
+    key: VerifyingKey
+    key_epoch: int
+
+
+class Keys(Protocol):
+    """The keys of one kind of token."""
+
+    def epoch(self, ports: Ports, /) -> int | None:
+        """Which keys are trusted at this moment; None for no keys at all. Never waits."""
+
+    async def verified(self, header: JoseHeader, text: SignedText, ports: Ports, /) -> Verified:
+        """The key that verifies the signature; InvalidToken where there is none."""
+
+
+def keys_of(settings: SignedTokens, monotonic: Callable[[], float]) -> Keys:
+    """The keys that the settings name."""
+    if isinstance(settings.keys, JwksKeys):
+        return FetchedKeys(settings.keys, settings.algorithms, monotonic)
+    return FixedKeys(settings.keys, settings.algorithms)
+
+
+class FixedKeys:
+    """Keys that stand in the settings."""
+
+    __slots__ = ("_ring",)
+
+    def __init__(self, source: SharedSecrets | StaticKeys, algorithms: Sequence[str]) -> None:
+        ignores_kid = isinstance(source, SharedSecrets) or source.ignores_kid
+        self._ring = KeyRing(source.prepared(algorithms), ignores_kid=ignores_kid)
+
+    def epoch(self, _: Ports) -> int | None:
+        """Keys in the settings never change."""
+        return 0
+
+    async def verified(self, header: JoseHeader, text: SignedText, _: Ports) -> Verified:
+        """The key that verifies the signature."""
+        candidates = self._ring.candidates(header)
+        key = verifying_key(candidates, text)
+        if key is None:
+            raise InvalidToken("bad_signature" if candidates else "unknown_key")
+        return Verified(key, 0)
+
+
+class FetchedKeys:
+    """Keys that are fetched, kept and fetched again. Whoever needs a key that we hold never waits."""
+
+    __slots__ = ("_algorithms", "_flight_key", "_held", "_monotonic", "_source")
+
+    def __init__(self, source: JwksKeys, algorithms: Sequence[str], monotonic: Callable[[], float]) -> None:
+        self._source = source
+        self._algorithms = algorithms
+        self._monotonic = monotonic
+        self._held = KeySet()
+        self._flight_key = f"keys {id(self)}"
+
+    def epoch(self, ports: Ports) -> int | None:
+        """The epoch of the set we hold, while it is trusted; a set that ages is fetched behind the caller's back."""
+        held, now = self._held, self._monotonic()
+        if not held.is_trusted(self._source, now):
+            return None
+        if held.wants_refresh(now):
+            ports.flight.behind(self._flight_key, lambda: self._fetch(ports))
+        return held.epoch
+
+    async def verified(self, header: JoseHeader, text: SignedText, ports: Ports) -> Verified:
+        """The key that verifies the signature, after one fetch at most."""
+        if self.epoch(ports) is None:
+            await self._ask(ports)
+        held = self._held
+        key = verifying_key(held.ring.candidates(header), text)
+        if key is None and held.may_ask(self._monotonic()):
+            await self._ask(ports)
+            held = self._held
+            key = verifying_key(held.ring.candidates(header), text)
+        if key is None:
+            self._refuse(held, header)
+        return Verified(key, held.epoch)
+
+    def _refuse(self, held: KeySet, header: JoseHeader) -> NoReturn:
+        if held.ring.knows(header):
+            raise InvalidToken("bad_signature")
+        if held.is_recent(self._source, self._monotonic()):
+            raise InvalidToken("unknown_key" if header.kid else "bad_signature")
+        raise ProviderUnavailable("keys_unavailable")
+
+    async def _ask(self, ports: Ports) -> None:
+        if self._held.may_ask(self._monotonic()):
+            await ports.flight.once(self._flight_key, lambda: self._fetch(ports), within=self._source.deadline)
+        if not self._held.is_trusted(self._source, self._monotonic()):
+            raise ProviderUnavailable("keys_unavailable")
+
+    async def _fetch(self, ports: Ports) -> None:
+        """Replace the set we hold; a failed fetch leaves its keys and starts the cool-down all the same."""
+        started = self._monotonic()
+        try:
+            answer = await ports.fetch.send(HttpRequest(self._source.url), within=self._source.deadline)
+            if answer.status != 200:
+                raise ProviderUnavailable("keys_unavailable") from ValueError(f"status {answer.status}")
+            ring = ring_of_document(answer.body, self._algorithms)
+        except (ProviderUnavailable, ValueError) as error:
+            now = self._monotonic()
+            self._held = after_failure(self._held, self._source, now=now)
+            journal.failed("key set", error, elapsed=now - started)
+        else:
+            lifetime = lifetime_of(answer.headers, self._source)
+            self._held = after_success(self._held, self._source, ring, lifetime=lifetime, now=self._monotonic())

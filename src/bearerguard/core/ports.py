@@ -1,0 +1,114 @@
+"""What the core asks of the outside world, and how blocking code runs the core.
+
+Every port has two flavours. The async one suspends in an event loop. The sync one blocks inside its `async def`
+methods and never suspends, so that `run_sync` can run the same core to its end without a loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Protocol, TypeVar
+
+from ..errors import StoreUnavailable
+
+_T = TypeVar("_T")
+
+
+class ReplyLost(StoreUnavailable):
+    """The store was asked and its reply never came: it may have done what it was asked."""
+
+    default_reason = "token_state_unknown"
+
+
+class Spent(Enum):
+    """What became of a one-time claim."""
+
+    FIRST = "first"
+    REPLAYED = "replayed"
+    OTHER_EPOCH = "other epoch"
+
+
+class Store(Protocol):
+    """Where revocations and spent tokens are kept.
+
+    Names are relative: the store puts its prefix before them. Every method ends within `within` seconds. A store that
+    could not be asked raises `StoreUnavailable`; one that may have done what it was asked, and whose reply was lost,
+    raises `ReplyLost`.
+    """
+
+    @property
+    def keeps_epoch(self) -> bool:
+        """Whether the store can lose its memory while we live, and so counts its epochs."""
+
+    async def read(self, names: Sequence[str], *, within: float) -> Sequence[str | None]:
+        """The values of `names`, in one round trip; None for a name that is absent."""
+
+    async def raise_mark(self, name: str, number: int, *, keep_seconds: int, within: float) -> None:
+        """Keep the larger number, and the longer life, under `name`; raise the epoch's seq. Confirmed on return."""
+
+    async def spend(self, name: str, nonce: str, *, epoch: str | None, keep_seconds: int, within: float) -> Spent:
+        """Put `nonce` under `name` if it is absent and the epoch still continues the one that was read."""
+
+    async def found_epoch(self, observed: str | None, *, trusted: bool, within: float) -> str:
+        """Write a new epoch if the present one is still `observed`; the epoch that stands afterwards."""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """One outbound request."""
+
+    url: str
+    method: str = "GET"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAnswer:
+    """One answer: its status, its headers by lower-case name, its whole body."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Fetch(Protocol):
+    """Outbound HTTP: no redirects, no proxies, identity encoding, a bounded body, one deadline over all."""
+
+    async def send(self, request: HttpRequest, *, within: float) -> HttpAnswer:
+        """The answer, whatever its status; `ProviderUnavailable` where there was none inside the bounds."""
+
+
+class Flight(Protocol):
+    """Work that several callers want at once is done once."""
+
+    async def once(self, key: str, work: Callable[[], Coroutine[Any, Any, _T]], *, within: float) -> _T:
+        """The outcome of `work`, shared by all who ask for `key` while it runs.
+
+        A follower waits `within` seconds at most and then raises `ProviderUnavailable`. Whoever is cancelled harms
+        nobody else.
+        """
+
+    def behind(self, key: str, work: Callable[[], Coroutine[Any, Any, object]]) -> None:
+        """Start `work` unless it runs already; nobody waits, and its exceptions are swallowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The ports of one call."""
+
+    store: Store
+    fetch: Fetch
+    flight: Flight
+
+
+def run_sync(work: Coroutine[Any, Any, _T]) -> _T:
+    """The result of a coroutine whose ports never suspend."""
+    try:
+        work.send(None)
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]
+    work.close()
+    raise RuntimeError("a port suspended in blocking code; use the async twin of this call inside an event loop")

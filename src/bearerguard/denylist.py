@@ -1,0 +1,273 @@
+"""The denylist that users hold: revoke a token, a user or a whole tenant."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, TypeVar
+
+from .access import as_raised
+from .checks import check_seconds, check_text
+from .claims import Claims, identity_of
+from .connections import Connections
+from .core.denylist import Revocations
+from .core.ports import Ports, run_sync
+from .errors import AuthError, SettingsError, TokenRevoked, Unavailable
+from .rules.revocation import (
+    MARGIN_SECONDS,
+    denial_names,
+    keep_seconds,
+    tenant_name,
+    token_identity,
+    token_name,
+    user_name,
+)
+from .stores import StoreLike
+
+_T = TypeVar("_T")
+
+Status = Literal["active", "revoked"]
+
+
+class Revocable(Protocol):
+    """Tokens of one authority, as far as revoking them goes; every settings object is one."""
+
+    @property
+    def name(self) -> str:
+        """What messages call them."""
+
+    @property
+    def authority(self) -> str | None:
+        """The name that their revocations are kept under."""
+
+    @property
+    def leeway(self) -> float:
+        """How far clocks may differ."""
+
+    @property
+    def horizon(self) -> float | None:
+        """How long one of them lives at most."""
+
+    def normalised_user(self, user: str) -> str:
+        """A user as these tokens spell it."""
+
+    def normalised_tenant(self, tenant: str) -> str:
+        """A tenant as these tokens spell it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Unsettled:
+    """Tokens that this process has no settings for: names are taken as they are given."""
+
+    authority: str
+    horizon: float | None
+    name: str = "any"
+    leeway: float = 300
+
+    def normalised_user(self, user: str) -> str:
+        check_text("user", user)
+        return user
+
+    def normalised_tenant(self, tenant: str) -> str:
+        check_text("tenant", tenant)
+        return tenant
+
+
+class Denylist:
+    """Revokes tokens. Every method has a twin for async code, whose name begins with `a`.
+
+    A verifier brings its own, `verifier.denylist`. A process without the secrets makes one alone, over the same store:
+
+    ```python
+    denylist = Denylist("redis://localhost:6379/0", authority="whatalo:wcl_...", horizon=300)
+    denylist.revoke_tenant("str_8k2m4n6p")
+    ```
+
+    A method that returns has the store's word that it is done; where one raises `StoreUnavailable`, call it again.
+    """
+
+    def __init__(
+        self,
+        store: StoreLike | str,
+        *,
+        authority: str,
+        horizon: float | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        check_text("authority", authority)
+        if horizon is not None:
+            check_seconds("horizon", horizon, 1, 315_360_000)
+        connections = Connections(store, time.monotonic)
+        self._settle([_Unsettled(authority, horizon)], connections, Revocations(clock), clock)
+
+    @classmethod
+    def of_verifier(
+        cls,
+        kinds: Sequence[Revocable],
+        connections: Connections,
+        revocations: Revocations,
+        clock: Callable[[], float],
+    ) -> Denylist:
+        """The denylist of a verifier, over the verifier's own store."""
+        denylist = cls.__new__(cls)
+        denylist._settle(kinds, connections, revocations, clock)
+        return denylist
+
+    def _settle(
+        self,
+        kinds: Sequence[Revocable],
+        connections: Connections,
+        revocations: Revocations,
+        clock: Callable[[], float],
+    ) -> None:
+        self._kinds = tuple(kinds)
+        self._connections = connections
+        self._revocations = revocations
+        self._clock = clock
+
+    def revoke(self, claims: Claims) -> None:
+        """Revoke the token that `claims` come from."""
+        self._now(lambda ports: self._revoke(claims, ports))
+
+    async def arevoke(self, claims: Claims) -> None:
+        """Revoke the token that `claims` come from."""
+        await self._soon(lambda ports: self._revoke(claims, ports))
+
+    def revoke_id(self, token_id: str, *, until: float, authority: str | None = None) -> None:
+        """Revoke the token whose jti is `token_id`; `until` is its exp."""
+        self._now(lambda ports: self._revoke_id(token_id, until, authority, ports))
+
+    async def arevoke_id(self, token_id: str, *, until: float, authority: str | None = None) -> None:
+        """Revoke the token whose jti is `token_id`; `until` is its exp."""
+        await self._soon(lambda ports: self._revoke_id(token_id, until, authority, ports))
+
+    def revoke_user(self, user: str, *, issued_before: float | None = None, authority: str | None = None) -> None:
+        """Revoke every token of `user` that was issued before that time, or before now."""
+        self._now(lambda ports: self._revoke_user(user, issued_before, authority, ports))
+
+    async def arevoke_user(
+        self, user: str, *, issued_before: float | None = None, authority: str | None = None
+    ) -> None:
+        """Revoke every token of `user` that was issued before that time, or before now."""
+        await self._soon(lambda ports: self._revoke_user(user, issued_before, authority, ports))
+
+    def revoke_tenant(self, tenant: str, *, issued_before: float | None = None, authority: str | None = None) -> None:
+        """Revoke every token of `tenant` that was issued before that time, or before now."""
+        self._now(lambda ports: self._revoke_tenant(tenant, issued_before, authority, ports))
+
+    async def arevoke_tenant(
+        self, tenant: str, *, issued_before: float | None = None, authority: str | None = None
+    ) -> None:
+        """Revoke every token of `tenant` that was issued before that time, or before now."""
+        await self._soon(lambda ports: self._revoke_tenant(tenant, issued_before, authority, ports))
+
+    def status(self, claims: Claims) -> Status:
+        """Whether the token that `claims` come from is revoked now."""
+        return self._now(lambda ports: self._status(claims, ports))
+
+    async def astatus(self, claims: Claims) -> Status:
+        """Whether the token that `claims` come from is revoked now."""
+        return await self._soon(lambda ports: self._status(claims, ports))
+
+    def _now(self, work: Callable[[Ports], Coroutine[Any, Any, _T]]) -> _T:
+        try:
+            return run_sync(work(self._connections.blocking()))
+        except (AuthError, Unavailable) as error:
+            raise as_raised(error) from error.__cause__
+
+    async def _soon(self, work: Callable[[Ports], Coroutine[Any, Any, _T]]) -> _T:
+        try:
+            return await work(self._connections.of_this_loop())
+        except (AuthError, Unavailable) as error:
+            raise as_raised(error) from error.__cause__
+
+    async def _revoke(self, claims: Claims, ports: Ports) -> None:
+        now = self._clock()
+        name = token_name(_identity(claims))
+        keep = keep_seconds(self._end_of(claims, now), now=now)
+        await self._revocations.revoke([name], int(now), ports.store, keep_seconds=keep)
+
+    def _end_of(self, claims: Claims, now: float) -> float:
+        if claims.expires_at is not None:
+            return claims.expires_at
+        return (now if claims.issued_at is None else claims.issued_at) + _horizon(self._kinds)
+
+    async def _revoke_id(self, token_id: str, until: float, authority: str | None, ports: Ports) -> None:
+        check_text("token_id", token_id)
+        check_seconds("until (a time, as in exp)", until, 0, 253_402_300_800)
+        names = {token_name(token_identity(kind.authority or kind.name, token_id)) for kind in self._of(authority)}
+        now = self._clock()
+        await self._revocations.revoke(names, int(now), ports.store, keep_seconds=keep_seconds(until, now=now))
+
+    async def _revoke_user(self, user: str, before: float | None, authority: str | None, ports: Ports) -> None:
+        kinds = self._of(authority)
+        spelt = _spelt_by([(kind, kind.normalised_user) for kind in kinds], user)
+        names = {user_name(kind.authority or kind.name, text) for kind, text in spelt}
+        await self._raise_watermarks(names, before, kinds, ports)
+
+    async def _revoke_tenant(self, tenant: str, before: float | None, authority: str | None, ports: Ports) -> None:
+        kinds = self._of(authority)
+        spelt = _spelt_by([(kind, kind.normalised_tenant) for kind in kinds], tenant)
+        names = {tenant_name(kind.authority or kind.name, text) for kind, text in spelt}
+        await self._raise_watermarks(names, before, kinds, ports)
+
+    async def _raise_watermarks(
+        self, names: Iterable[str], before: float | None, kinds: Sequence[Revocable], ports: Ports
+    ) -> None:
+        number = math.ceil(self._clock() if before is None else before)
+        keep = math.ceil(_horizon(kinds)) + MARGIN_SECONDS
+        await self._revocations.revoke(names, number, ports.store, keep_seconds=keep)
+
+    async def _status(self, claims: Claims, ports: Ports) -> Status:
+        kind = next((kind for kind in self._kinds if kind.name == claims.kind), self._kinds[0])
+        names = denial_names(kind.authority or kind.name, _identity(claims), user=claims.user, tenant=claims.tenant)
+        try:
+            await self._revocations.check(
+                names, ports.store, issued_at=claims.issued_at, leeway=kind.leeway, horizon=kind.horizon
+            )
+        except TokenRevoked:
+            return "revoked"
+        return "active"
+
+    def _of(self, authority: str | None) -> Sequence[Revocable]:
+        kinds = [kind for kind in self._kinds if authority is None or kind.authority == authority]
+        if not kinds:
+            known = ", ".join(sorted({repr(kind.authority) for kind in self._kinds}))
+            raise SettingsError(f"{authority!r} is no authority of this denylist; it has {known}")
+        return kinds
+
+
+def _identity(claims: Claims) -> str:
+    identity = identity_of(claims)
+    if identity is None:
+        raise SettingsError("these claims come from no verifier; use revoke_id(token_id, until=...)")
+    return identity
+
+
+def _horizon(kinds: Sequence[Revocable]) -> float:
+    horizons = [kind.horizon for kind in kinds]
+    known = [horizon for horizon in horizons if horizon is not None]
+    if len(known) != len(horizons):
+        raise SettingsError(
+            "nobody knows how long these tokens live, so nobody knows how long to keep a revocation; "
+            "give the settings max_lifetime= or assumed_lifetime=, or Denylist its horizon="
+        )
+    return max(known)
+
+
+def _spelt_by(
+    spellings: Sequence[tuple[Revocable, Callable[[str], str]]], value: str
+) -> Sequence[tuple[Revocable, str]]:
+    """`value` as each kind that knows such a thing spells it; SettingsError where none does."""
+    spelt: list[tuple[Revocable, str]] = []
+    refusals: list[SettingsError] = []
+    for kind, spell in spellings:
+        try:
+            spelt.append((kind, spell(value)))
+        except SettingsError as refusal:
+            refusals.append(refusal)
+    if not spelt:
+        raise refusals[0]
+    return spelt

@@ -1,0 +1,128 @@
+"""What both doors share: which requests pass, which token is judged, and how a refusal is dressed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal, TypeAlias
+
+from . import journal
+from .access import Access
+from .carriers import Header
+from .connections import Connections
+from .core.ports import Ports
+from .core.verification import Verdict
+from .errors import AuthError, Challenge, MissingToken, SettingsError, Unavailable
+from .rules.credentials import Head, Presented, presented
+from .rules.passage import exempt_paths, is_preflight
+from .settings import Kind, SignedTokens
+from .verifier import Verifier
+
+Preflight: TypeAlias = Literal["pass", "refuse"]
+
+QUERY_ANSWER_HEADERS = {"Cache-Control": "private, no-store", "Referrer-Policy": "no-referrer"}
+"""What the answer to a request carries whose token stood in the query."""
+
+
+class Doorway:
+    """The settings of one door, and every decision that does not depend on its framework."""
+
+    def __init__(
+        self,
+        verifier: Verifier[Kind],
+        *,
+        exempt: Iterable[str],
+        optional: bool,
+        realm: str | None,
+        preflight: Preflight,
+    ) -> None:
+        self.verifier: Verifier[Kind] = _checked_verifier(verifier)
+        self._exempt = exempt_paths(exempt)
+        self._has_exempt = bool(self._exempt.exact or self._exempt.below)
+        self._optional = optional
+        self._realm = _checked_realm(realm)
+        self._passes_preflights = _checked_preflight(preflight)
+        self._credential_headers = tuple(carrier.name for carrier in verifier.carriers if isinstance(carrier, Header))
+
+    @property
+    def connections(self) -> Connections:
+        """Where the ports come from."""
+        return self.verifier.connections
+
+    @property
+    def kinds_must_be_named(self) -> bool:
+        """Whether a guard must say which kind of token it means."""
+        return self.verifier.kinds_must_be_named
+
+    def is_exempt(self, head: Head) -> bool:
+        """Whether the path is one that needs no token."""
+        return self._has_exempt and self._exempt.covers(head.path)
+
+    def is_preflight(self, head: Head) -> bool:
+        """Whether this is a CORS preflight that may pass."""
+        return self._passes_preflights and head.method == "OPTIONS" and is_preflight(head, self._credential_headers)
+
+    def token(self, head: Head) -> Presented | None:
+        """The token that the request presents; None for an anonymous request that may pass as one."""
+        try:
+            return presented(head, self.verifier.carriers, max_bytes=self.verifier.max_bytes)
+        except MissingToken:
+            if self._optional:
+                return None
+            raise
+
+    async def verdict(self, token: Presented, ports: Ports) -> Verdict:
+        """The verdict on a token."""
+        return await self.verifier.verification.verdict(
+            token.token, self.verifier.verification.route(carrier=token.carrier), ports
+        )
+
+    async def spend(self, access: Access, ports: Ports) -> None:
+        """Claim the one-time token of a request."""
+        if not isinstance(access.verdict, Verdict):
+            raise MissingToken
+        await self.verifier.verification.spend(access.verdict, ports)
+
+    def dress(self, error: AuthError | Unavailable, scopes: tuple[str, ...] = ()) -> None:
+        """Give `error` the challenge and the headers that this door's answers carry, and log it."""
+        journal.refused(error)
+        error.answer_with(Challenge(self._realm, scopes), refusal_headers(error, self.verifier.kinds))
+
+
+def refusal_headers(error: AuthError | Unavailable, kinds: Sequence[Kind]) -> Mapping[str, str]:
+    """The headers that the kind of the refused token adds for this cause; the nearest class of error decides."""
+    kind = kinds[0] if len(kinds) == 1 else next((one for one in kinds if one.name == error.kind), None)
+    added = {} if kind is None else kind.refusal_headers or {}
+    return next((added[cause] for cause in type(error).__mro__ if cause in added), {})
+
+
+def only_signed(verifier: Verifier[SignedTokens]) -> Verifier[SignedTokens]:
+    """`verifier`, once it is found to take signed tokens only."""
+    if not all(isinstance(kind, SignedTokens) for kind in _checked_verifier(verifier).kinds):
+        raise SettingsError("SessionTokenMiddleware takes signed tokens only; use BearerMiddleware for several sorts")
+    return verifier
+
+
+def answer_body(error: AuthError | Unavailable) -> bytes:
+    """The JSON body of a refusal."""
+    return json.dumps(error.body()).encode()
+
+
+def _checked_verifier(verifier: Any) -> Any:
+    if not isinstance(verifier, Verifier):
+        raise SettingsError(f"verifier is {type(verifier).__name__}; write verifier=Verifier(...)")
+    return verifier
+
+
+def _checked_realm(realm: Any) -> str | None:
+    if realm is not None and not (isinstance(realm, str) and realm.isascii() and realm.isprintable()):
+        raise SettingsError("realm is written into a header; use printable ASCII")
+    return realm
+
+
+def _checked_preflight(preflight: Preflight) -> bool:
+    if preflight not in ("pass", "refuse"):
+        raise SettingsError(
+            f"preflight is {preflight!r}; use 'pass', or 'refuse' when a CORS middleware stands outside"
+        )
+    return preflight == "pass"

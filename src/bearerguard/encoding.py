@@ -1,0 +1,92 @@
+"""Base64url and JSON, read strictly: one spelling for each value, nothing else."""
+
+from __future__ import annotations
+
+import binascii
+import json
+import math
+import re
+from collections.abc import Iterable
+from typing import Any, NoReturn
+
+ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+MAX_DEPTH = 32
+
+_TO_STANDARD = bytes.maketrans(b"-_", b"+/")
+_PADDING = {0: b"", 2: b"==", 3: b"="}
+_LAST_WITH_ZERO_BITS = {0: ALPHABET, 2: b"AQgw", 3: b"AEIMQUYcgkosw048"}
+_SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89abAB]")
+
+
+def base64url(data: bytes) -> str:
+    """`data` in base64url without padding."""
+    return binascii.b2a_base64(data, newline=False).rstrip(b"=").translate(bytes.maketrans(b"+/", b"-_")).decode()
+
+
+def is_base64url(segment: bytes) -> bool:
+    """Whether `segment` has only letters of the alphabet; padding is none of them."""
+    return not segment.translate(None, ALPHABET)
+
+
+def from_base64url(segment: bytes) -> bytes:
+    """The bytes that `segment` spells; ValueError unless it is their one canonical, unpadded spelling.
+
+    The caller has checked the alphabet (`is_base64url`), for a whole token at once.
+    """
+    rest = len(segment) % 4
+    if rest == 1 or segment[-1:] not in _LAST_WITH_ZERO_BITS[rest]:
+        raise ValueError("not canonical base64url")
+    return binascii.a2b_base64(segment.translate(_TO_STANDARD) + _PADDING[rest])
+
+
+def strict_json_object(data: bytes) -> dict[str, Any]:
+    """The JSON object that `data` spells in UTF-8; ValueError for anything doubtful.
+
+    Refused are a BOM, lone surrogates, duplicate names, NaN and Infinity (also as 1e999) and deep nesting.
+    """
+    try:
+        value = _decode(data.decode("utf-8"))
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if type(value) is not dict:
+        raise ValueError("not a JSON object")
+    if data.count(b"[") + data.count(b"{") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
+        raise ValueError("nested too deeply")
+    if _SURROGATE_ESCAPE.search(data):
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("duplicate name")
+    return members
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError("not a finite number")
+    return number
+
+
+def _no_constant(_: str) -> NoReturn:
+    raise ValueError("not a JSON number")
+
+
+_decode = json.JSONDecoder(object_pairs_hook=_unique, parse_float=_finite, parse_constant=_no_constant).decode
+
+
+def _depth(value: Any) -> int:
+    depth, level = 0, [value]
+    while level:
+        depth += 1
+        level = [child for parent in level for child in _children(parent)]
+    return depth - 1
+
+
+def _children(value: Any) -> Iterable[Any]:
+    if type(value) is dict:
+        return value.values()
+    return value if type(value) is list else ()

@@ -1,0 +1,85 @@
+"""What the log says: one line each, no token, no secret, and never a flood."""
+
+from __future__ import annotations
+
+import logging
+import time
+from threading import Lock
+
+from .errors import AuthError, MissingToken, Unavailable
+
+logger = logging.getLogger("bearerguard")
+
+LINES_PER_SECOND = 10
+
+
+class Allowance:
+    """How many lines of one kind may still be written in this second, and how many were kept back."""
+
+    __slots__ = ("_kept_back", "_lock", "_per_second", "_second", "_written")
+
+    def __init__(self, per_second: int) -> None:
+        self._per_second = per_second
+        self._second = 0
+        self._written = 0
+        self._kept_back = 0
+        self._lock = Lock()
+
+    def take(self, now: float) -> int | None:
+        """How many lines were kept back before this one; None to keep this one back too."""
+        with self._lock:
+            if int(now) != self._second:
+                self._second, self._written = int(now), 0
+            if self._written >= self._per_second:
+                self._kept_back += 1
+                return None
+            self._written += 1
+            kept_back, self._kept_back = self._kept_back, 0
+            return kept_back
+
+
+_allowances: dict[str, Allowance] = {}
+
+
+def refused(error: AuthError | Unavailable) -> None:
+    """A request was refused; the reason word says why, also where the caller is told less."""
+    level = logging.INFO if isinstance(error, MissingToken) else logging.WARNING
+    kind = f" (kind {error.kind})" if error.kind else ""
+    _say(level, error.reason, f"refused {error.status} {error.reason}: {error}{kind}")
+
+
+def failed(component: str, error: BaseException, *, elapsed: float) -> None:
+    """A component could not be asked: what it was, the class of the error, how long it took."""
+    cause = error.__cause__ or error
+    text = f"{component} failed after {elapsed:.3f} s: {type(cause).__name__}"
+    _say(logging.WARNING, component, text, per_second=1)
+
+
+def rule_raised(name: str, error: BaseException) -> None:
+    """A rule or check of the settings raised, which refuses the token and is a bug of the rule."""
+    _say(logging.ERROR, f"rule {name}", f"the rule {name} raised {type(error).__name__}; the token was refused")
+
+
+def _say(level: int, subject: str, text: str, *, per_second: int = LINES_PER_SECOND) -> None:
+    if not logger.isEnabledFor(level):
+        return
+    allowance = _allowances.setdefault(subject, Allowance(per_second))
+    kept_back = allowance.take(time.monotonic())
+    if kept_back is not None:
+        logger.log(level, "%s%s", text, f" (and {kept_back} more like it)" if kept_back else "")
+
+
+def store_met_empty() -> None:
+    """The store holds no epoch, and this process has seen none: it is new, or it lost its memory while we were away."""
+    _say(
+        logging.WARNING,
+        "empty store",
+        "the store is empty; it is trusted as a new one, and an epoch is begun",
+        per_second=1,
+    )
+
+
+def store_forgot() -> None:
+    """The store no longer shows what it showed us before."""
+    text = "the store has lost its memory; tokens issued before now are refused until they would have ended"
+    _say(logging.ERROR, "store forgot", text, per_second=1)

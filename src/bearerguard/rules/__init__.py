@@ -1,0 +1,1 @@
+"""The deciding: pure functions of their arguments and of `now`."""

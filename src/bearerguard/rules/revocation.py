@@ -1,0 +1,137 @@
+"""What is revoked: the names it is kept under, what the store's answers mean, and for how long they are kept."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..encoding import base64url
+from ..errors import StoreUnavailable, TokenRevoked
+
+EPOCH_NAME = "epoch"
+MARGIN_SECONDS = 600
+
+_VERSION = "1"
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """One unbroken memory of the store: since when, which one, how many writes."""
+
+    since: int
+    incarnation: str
+    seq: int
+
+
+def token_identity(authority: str, token_id: str) -> str:
+    """The identity of a token with a jti, which its authority never gives twice."""
+    return _digest("token-id", authority, token_id)
+
+
+def nameless_identity(authority: str, signing_input: bytes) -> str:
+    """The identity of a token without a jti: what was signed."""
+    return _digest("signing-input", authority, hashlib.sha256(signing_input).hexdigest())
+
+
+def token_name(identity: str) -> str:
+    """Where a revoked token is kept."""
+    return f"d:{identity}"
+
+
+def spent_name(identity: str) -> str:
+    """Where a used one-time token is kept."""
+    return f"s:{identity}"
+
+
+def user_name(authority: str, user: str) -> str:
+    """Where a user's watermark is kept."""
+    return f"u:{_digest('user', authority, user)}"
+
+
+def tenant_name(authority: str, tenant: str) -> str:
+    """Where a tenant's watermark is kept."""
+    return f"t:{_digest('tenant', authority, tenant)}"
+
+
+def denial_names(authority: str, identity: str, *, user: str | None, tenant: str | None) -> tuple[str, ...]:
+    """Every name under which a token may have been revoked."""
+    names = (
+        token_name(identity),
+        None if user is None else user_name(authority, user),
+        None if tenant is None else tenant_name(authority, tenant),
+    )
+    return tuple(name for name in names if name is not None)
+
+
+def _digest(label: str, *parts: str) -> str:
+    encoded = [part.encode("utf-8") for part in (f"bearerguard/{label}", *parts)]
+    return base64url(hashlib.sha256(b"".join(b"%d:%b" % (len(part), part) for part in encoded)).digest())
+
+
+def check_marks(names: Sequence[str], values: Sequence[str | None], *, issued_at: float | None, leeway: float) -> None:
+    """TokenRevoked if one of the values that the store holds under `names` says so."""
+    for name, value in zip(names, values, strict=True):
+        if value is not None:
+            mark = _mark(value)
+            # A watermark revokes what was issued before it; a provider's clock may run ahead of ours.
+            if name.startswith("d:") or issued_at is None or issued_at <= mark + leeway:
+                raise TokenRevoked
+
+
+def _mark(value: str) -> int:
+    version, _, number = value.partition("|")
+    if version != _VERSION or not (number.isascii() and number.isdigit()):
+        raise StoreUnavailable("store_unreadable")
+    return int(number)
+
+
+def spent_nonce(value: str | None) -> str | None:
+    """The nonce that a spent token is marked with."""
+    if value is None:
+        return None
+    version, _, nonce = value.partition("|")
+    if version != _VERSION or not nonce:
+        raise StoreUnavailable("store_unreadable")
+    return nonce
+
+
+def epoch(value: str | None) -> Epoch | None:
+    """The epoch that the store's answer spells."""
+    if value is None:
+        return None
+    version, _, rest = value.partition("|")
+    since, _, rest = rest.partition("|")
+    incarnation, _, seq = rest.partition("|")
+    if version != _VERSION or not incarnation or not all(n.isascii() and n.isdigit() for n in (since, seq)):
+        raise StoreUnavailable("store_unreadable")
+    return Epoch(int(since), incarnation, int(seq))
+
+
+def continues(seen: Epoch | None, now: Epoch | None) -> bool:
+    """Whether the store still remembers all it told us when it showed us `seen`."""
+    if seen is None:
+        return True
+    if now is None:
+        return False
+    if now.incarnation == seen.incarnation:
+        return now.seq >= seen.seq
+    return now.since > seen.since
+
+
+def check_epoch(
+    present: Epoch | None, *, issued_at: float | None, leeway: float, horizon: float | None, now: float
+) -> None:
+    """TokenRevoked for a token that may have been revoked in a memory that the store has lost."""
+    if present is None or present.since == 0:
+        return
+    if horizon is not None and now >= present.since + horizon + leeway:
+        return
+    if issued_at is None or issued_at <= present.since + leeway:
+        raise TokenRevoked("memory_lost")
+
+
+def keep_seconds(until: float, *, now: float) -> int:
+    """How long an entry about a token that ends at `until` is kept."""
+    return max(1, math.ceil(until - now) + MARGIN_SECONDS)

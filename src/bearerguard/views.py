@@ -1,0 +1,55 @@
+"""Walks an application's routes, to find guards that stand where they guard nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from .errors import SettingsError
+from .guards import guard_above, requirement_of
+
+
+def check_guard_order(app: object, *, kinds_must_be_named: bool) -> None:
+    """SettingsError for a view whose guard stands above its route decorator, or must name its kind and does not."""
+    for view in views_of(app):
+        name = guard_above(view)
+        if name is not None:
+            raise SettingsError(
+                f"the view {name} is guarded above its route decorator, so its route would serve it unguarded; "
+                "put the guard below: first @app.get(...), then @requires_scope(...), then the function"
+            )
+        requirement = requirement_of(view) if kinds_must_be_named else None
+        if requirement is not None and requirement.kinds is None:
+            raise SettingsError(
+                f"this verifier takes several kinds of token, and the guard of {getattr(view, '__qualname__', view)} "
+                "does not say which; write requires_scope(..., kind='...'), requires_kind('...'), "
+                "or Verifier(..., any_kind=True)"
+            )
+
+
+def views_of(app: object) -> Iterator[Callable[..., Any]]:
+    """Every view that an application routes to, as far as Starlette's and Flask's tables tell."""
+    found: list[object] = [app]
+    met: set[int] = set()
+    while found:
+        part = found.pop()
+        if id(part) in met:
+            continue
+        met.add(id(part))
+        yield from _views_at(part)
+        found += _parts_of(part)
+
+
+def _views_at(part: object) -> Iterator[Callable[..., Any]]:
+    endpoint = getattr(part, "endpoint", None)
+    candidates = [endpoint, getattr(getattr(part, "dependant", None), "call", None)]
+    views = getattr(part, "view_functions", None)
+    candidates += list(views.values()) if isinstance(views, Mapping) else []
+    yield from (view for view in candidates if callable(view))
+
+
+def _parts_of(part: object) -> list[object]:
+    """Where to look further: mounted and wrapped applications, routers and routes."""
+    inner = [getattr(part, name, None) for name in ("app", "wsgi_app", "router", "original_router", "__self__")]
+    routes = getattr(part, "routes", None)
+    return [one for one in inner if one is not None] + (list(routes) if isinstance(routes, (list, tuple)) else [])

@@ -1,0 +1,106 @@
+"""Watches an open WebSocket: closes it when its token ends, or is found revoked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias
+
+from .core.verification import Verdict
+from .errors import AuthError, Unavailable
+from .journal import logger
+
+Message: TypeAlias = Any
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+
+LOOK_AT_THE_CLOCK_SECONDS = 30.0
+SECOND_TRY_SECONDS = 0.5
+
+
+class ConnectionCut(OSError):
+    """Raised by `send` after the WebSocket was closed, as the ASGI specification asks."""
+
+
+class Watch:
+    """Stands between an application and its WebSocket."""
+
+    def __init__(
+        self,
+        receive: Receive,
+        send: Send,
+        ask_again: Callable[[], Awaitable[Verdict]],
+        recheck_seconds: float | None,
+        clock: Callable[[], float],
+    ) -> None:
+        self._receive_from_server = receive
+        self._send_to_server = send
+        self._ask_again = ask_again
+        self._recheck_seconds = recheck_seconds
+        self._clock = clock
+        self._is_over = False
+        self._cut = asyncio.get_running_loop().create_future()
+        self._arriving: asyncio.Future[Message] | None = None
+
+    async def run(self, verdict: Verdict, app: Callable[[Receive, Send], Awaitable[None]]) -> None:
+        """Run the application until it ends; the WebSocket is closed before, if its token ends first."""
+        watching = asyncio.create_task(self._watch(verdict))
+        try:
+            await app(self._receive, self._send)
+        finally:
+            self._is_over = True
+            left = [task for task in (watching, self._arriving) if task is not None]
+            for task in left:
+                task.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
+
+    async def _watch(self, verdict: Verdict) -> None:
+        while True:
+            await asyncio.sleep(self._pause(verdict.seen.dies_at))
+            try:
+                verdict = await self._still_good(verdict)
+            except AuthError as refusal:
+                return await self._close(1008, refusal)
+            except Unavailable as failure:
+                return await self._close(1013, failure)
+
+    def _pause(self, dies_at: float) -> float:
+        often = LOOK_AT_THE_CLOCK_SECONDS if self._recheck_seconds is None else self._recheck_seconds
+        return max(0.0, min(often, dies_at - self._clock()))
+
+    async def _still_good(self, verdict: Verdict) -> Verdict:
+        if self._recheck_seconds is None and self._clock() < verdict.seen.dies_at:
+            return verdict
+        try:
+            return await self._ask_again()
+        except Unavailable:
+            await asyncio.sleep(SECOND_TRY_SECONDS)
+            return await self._ask_again()
+
+    async def _close(self, code: int, cause: AuthError | Unavailable) -> None:
+        if self._is_over:
+            return
+        self._is_over = True
+        logger.info("closed a WebSocket with %d: %s", code, cause.reason)
+        try:
+            await self._send_to_server({"type": "websocket.close", "code": code, "reason": cause.error})
+        finally:
+            self._cut.set_result(code)
+
+    async def _receive(self) -> Message:
+        if self._arriving is None:
+            self._arriving = asyncio.ensure_future(self._receive_from_server())
+        await asyncio.wait((self._arriving, self._cut), return_when=asyncio.FIRST_COMPLETED)
+        if self._cut.done():
+            return {"type": "websocket.disconnect", "code": self._cut.result()}
+        message, self._arriving = self._arriving.result(), None
+        if message["type"] == "websocket.disconnect":
+            self._is_over = True
+        return message
+
+    async def _send(self, message: Message) -> None:
+        if self._cut.done():
+            raise ConnectionCut("the WebSocket was closed, because its token ended")
+        if message["type"] == "websocket.close":
+            self._is_over = True
+        await self._send_to_server(message)
