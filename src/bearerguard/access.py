@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from typing import Protocol, overload
 
 from .claims import Claims
@@ -63,17 +63,22 @@ _current: ContextVar[Access | None] = ContextVar("bearerguard_access", default=N
 current_access = _current.get
 
 
-def enter(access: Access) -> Access | None:
-    """Make `access` the one of the code that runs from here on; the one that was before."""
-    before = _current.get()
-    _current.set(access)
-    return before
+enter = _current.set
+"""Make an access the one of the code that runs from here on."""
 
 
-def leave(access: Access, before: Access | None = None) -> None:
-    """Undo `enter`, unless another request has taken this context over in the meantime."""
+def leave(entered: Token[Access | None]) -> None:
+    """Undo `enter`, where it was done in this context."""
+    try:
+        _current.reset(entered)
+    except ValueError:  # a task that is thrown away is closed in the context of whoever throws it away
+        return
+
+
+def forget(access: Access) -> None:
+    """Let this context be nobody's, unless another request has taken it over in the meantime."""
     if _current.get() is access:
-        _current.set(before)
+        _current.set(None)
 
 
 @overload

@@ -7,7 +7,7 @@ Add the door first and CORS after it, so that CORS is the outer one.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 from starlette.authentication import AuthCredentials, BaseUser, UnauthenticatedUser
@@ -32,7 +32,7 @@ from .verifier import Verifier
 from .views import check_guard_order
 from .websocket_watch import Watch
 
-__all__ = ["BearerMiddleware", "Nobody", "SessionTokenMiddleware", "VerifiedUser", "answer"]
+__all__ = ["BearerMiddleware", "Granted", "Nobody", "SessionTokenMiddleware", "VerifiedUser", "answer"]
 
 
 class VerifiedUser(BaseUser):
@@ -57,6 +57,18 @@ class VerifiedUser(BaseUser):
     def identity(self) -> str:
         """The user, else the subject, else the tenant that the token names."""
         return self.claims.user or self.claims.subject or self.claims.tenant or ""
+
+
+class Granted(AuthCredentials):
+    """`request.auth` behind the door: the scopes of the token, as a list of this request's own."""
+
+    def __init__(self, claims: Claims) -> None:
+        self._claims = claims
+
+    @cached_property
+    def scopes(self) -> list[str]:  # type: ignore[override]
+        """The scopes, in alphabetical order."""
+        return sorted(self._claims.scopes)
 
 
 class Nobody(UnauthenticatedUser):
@@ -99,31 +111,60 @@ class BearerMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one ASGI connection."""
-        if scope["type"] == "lifespan":
-            await self._lifespan(scope, receive, send)
-        elif scope["type"] in ("http", "websocket"):
-            await self._connection(scope, receive, send)
-        else:
-            await self.app(scope, receive, send)
-
-    async def _connection(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._check_order(scope)
-        head, ports = AsgiHead(scope), self._connections.of_this_loop()
+        if scope["type"] not in ("http", "websocket"):
+            await (self._lifespan if scope["type"] == "lifespan" else self.app)(scope, receive, send)
+            return
+        if not self._order_is_checked:
+            self._check_order(scope)
+        token: Presented | None = None
+        verdict: Verdict | None = None
+        bearer = self._bearer(scope)
         try:
-            token = None if self._passes_unread(head) else self._doorway.token(head)
-            verdict = None if token is None else await self._doorway.verdict(token, ports)
+            if bearer is not None:
+                verdict = await self._doorway.verdict_of_bearer(bearer, self._connections.of_this_loop())
+            else:
+                token, verdict = await self._judged(scope)
         except (AuthError, Unavailable) as error:
-            self._doorway.dress(error)
-            await _refuse(error, scope, send)
+            await self._refuse(self._doorway.blamed(error, bearer), scope, send)
             return
         access = Access(self._below[scope["type"]], None if verdict is None else verdict.claims, verdict)
         _attach(scope, access.claims)
-        if token is not None and type(token.carrier) is Query:
+        if token is None or verdict is None:
+            await self._pass(access, scope, receive, send)
+        else:
+            await self._pass_with(token, verdict, access, scope, receive, send)
+
+    def _bearer(self, scope: Scope) -> bytes | None:
+        """What follows "Bearer " in the one Authorization header of a request, where nothing else could count."""
+        if scope["type"] != "http" or not self._doorway.takes_bearer_alone:
+            return None
+        found: bytes | None = None
+        for name, value in scope["headers"]:
+            if name == b"authorization":
+                if found is not None:
+                    return None
+                found = value
+        return found[7:] if found is not None and found[:7] == b"Bearer " else None
+
+    async def _judged(self, scope: Scope) -> tuple[Presented | None, Verdict | None]:
+        """The token of a request and the verdict on it; nothing of either for a request that passes as nobody."""
+        head = AsgiHead(scope)
+        token = None if self._passes_unread(head) else self._doorway.token(head)
+        if token is None:
+            return None, None
+        return token, await self._doorway.verdict(token, self._connections.of_this_loop())
+
+    async def _pass_with(
+        self, token: Presented, verdict: Verdict, access: Access, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Call the application; a token in the address is hidden from it, and a WebSocket is watched."""
+        if type(token.carrier) is Query:
             send = _hiding_the_query(scope, token.carrier, send)
-        if token is None or verdict is None or scope["type"] == "http":
+        if scope["type"] == "http":
             await self._pass(access, scope, receive, send)
             return
-        watch = Watch(receive, send, self._ask_again(token, ports), self._recheck_seconds, self._doorway.verifier.clock)
+        ask_again = self._ask_again(token, self._connections.of_this_loop())
+        watch = Watch(receive, send, ask_again, self._recheck_seconds, self._doorway.verifier.clock)
         await watch.run(verdict, lambda receive, send: self._pass(access, scope, receive, send))
 
     def _passes_unread(self, head: AsgiHead) -> bool:
@@ -144,23 +185,27 @@ class BearerMiddleware:
             has_begun = True
             return send(message)
 
-        before = enter(access)
+        entered = enter(access)
         try:
             await self.app(scope, receive, beginning)
         except (AuthError, Unavailable) as error:
             if has_begun and scope["type"] == "http":
                 raise
-            if not error.is_dressed:
-                self._doorway.dress(error)
-            await _refuse(error, scope, send, has_begun=has_begun)
+            await self._refuse(error, scope, send, has_begun=has_begun)
         finally:
-            leave(access, before)
+            leave(entered)
+
+    async def _refuse(
+        self, error: AuthError | Unavailable, scope: Scope, send: Send, *, has_begun: bool = False
+    ) -> None:
+        if not error.is_dressed:
+            self._doorway.dress(error)
+        await _write_refusal(error, scope, send, has_begun=has_begun)
 
     def _check_order(self, scope: Scope) -> None:
         """SettingsError, on every request, while a guard stands where it guards nothing."""
-        if not self._order_is_checked:
-            check_guard_order(scope.get("app", self.app), kinds_must_be_named=self._doorway.kinds_must_be_named)
-            self._order_is_checked = True
+        check_guard_order(scope.get("app", self.app), kinds_must_be_named=self._doorway.kinds_must_be_named)
+        self._order_is_checked = True
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -311,7 +356,7 @@ def _http_class(kind: Any) -> type[HTTPException]:
 def _attach(scope: Scope, claims: Claims | None) -> None:
     scope["bearerguard"] = claims
     scope["user"] = Nobody() if claims is None else VerifiedUser(claims)
-    scope["auth"] = AuthCredentials(() if claims is None else sorted(claims.scopes))
+    scope["auth"] = AuthCredentials() if claims is None else Granted(claims)
 
 
 def _forget_method_overrides(scope: Scope) -> None:
@@ -335,7 +380,7 @@ def _hiding_the_query(scope: Scope, carrier: Query, send: Send) -> Send:
 _ABOUT_KEEPING = {name.lower().encode(): value.encode() for name, value in QUERY_ANSWER_HEADERS.items()}
 
 
-async def _refuse(error: AuthError | Unavailable, scope: Scope, send: Send, *, has_begun: bool = False) -> None:
+async def _write_refusal(error: AuthError | Unavailable, scope: Scope, send: Send, *, has_begun: bool = False) -> None:
     """Write a refusal: an HTTP answer, a denial of the handshake, or a close of the WebSocket."""
     is_http = scope["type"] == "http"
     if not is_http and (has_begun or "websocket.http.response" not in (scope.get("extensions") or {})):

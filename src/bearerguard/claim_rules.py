@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from enum import Enum
@@ -58,7 +58,9 @@ ClaimRule: TypeAlias = (
     "str | int | bool | AbstractSet[str] | re.Pattern[str] | Callable[[Any], bool] | IfPresent | Literal[Word.ABSENT]"
 )
 NamedRules: TypeAlias = "Mapping[str, ClaimRule] | tuple[tuple[str, ClaimRule], ...]"
-Expected: TypeAlias = "str | AbstractSet[str] | Callable[[str], bool] | IfPresent | Literal[Word.UNCHECKED]"
+Expected: TypeAlias = (
+    "str | AbstractSet[str] | re.Pattern[str] | Callable[[str], bool] | IfPresent | Literal[Word.UNCHECKED]"
+)
 TextSource: TypeAlias = "str | ClaimText | Callable[[Mapping[str, Any]], str | None] | None"
 
 
@@ -77,9 +79,14 @@ def holds(rule: ClaimRule, value: Any, *, present: bool) -> bool:
     return type(value) is type(rule) and value == rule
 
 
-def named_rules(rules: NamedRules) -> tuple[tuple[str, ClaimRule], ...]:
+def rule_pairs(rules: NamedRules) -> Iterable[tuple[str, ClaimRule]]:
+    """Rules as pairs of a claim's name and its rule."""
+    return rules.items() if isinstance(rules, Mapping) else rules
+
+
+def checked_rules(rules: NamedRules) -> tuple[tuple[str, ClaimRule], ...]:
     """`rules` as pairs, once each is found to be one."""
-    pairs: tuple[Any, ...] = tuple(rules.items()) if isinstance(rules, Mapping) else tuple(rules)
+    pairs: tuple[Any, ...] = tuple(rule_pairs(rules))
     for pair in pairs:
         if not isinstance(pair, tuple) or len(pair) != 2:
             raise SettingsError("rules maps claim names to rules; write rules={'token_use': 'access'}")

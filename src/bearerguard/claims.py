@@ -6,9 +6,11 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from .errors import SettingsError
+from .errors import InvalidRequest
 
 _T = TypeVar("_T")
+
+_LEAVES = frozenset({str, int, float, bool, type(None)})
 
 
 class Claims(Mapping[str, Any]):
@@ -20,35 +22,7 @@ class Claims(Mapping[str, Any]):
     ```
     """
 
-    __slots__ = (
-        "_identity",
-        "_shape",
-        "_values",
-        "client_id",
-        "expires_at",
-        "issued_at",
-        "issuer",
-        "kind",
-        "scopes",
-        "subject",
-        "tenant",
-        "token_id",
-        "user",
-    )
-
-    _identity: str | None
-    _shape: type[Any] | None
-    _values: Mapping[str, Any]
-    kind: str
-    tenant: str | None
-    user: str | None
-    subject: str | None
-    token_id: str | None
-    issuer: str | None
-    client_id: str | None
-    issued_at: float | None
-    expires_at: float | None
-    scopes: frozenset[str]
+    __slots__ = ("_authority", "_kind", "_scopes", "_shape", "_signed", "_tenant", "_user", "_values")
 
     def __init__(
         self,
@@ -58,29 +32,71 @@ class Claims(Mapping[str, Any]):
         tenant: str | None = None,
         user: str | None = None,
         scopes: frozenset[str] = frozenset(),
-        identity: str | None = None,
         shape: type[Any] | None = None,
+        authority: str | None = None,
+        signed: bytes | None = None,
     ) -> None:
-        put = object.__setattr__
-        put(self, "_values", {name: _frozen(value) for name, value in values.items()})
-        put(self, "_identity", identity)
-        put(self, "_shape", shape)
-        put(self, "kind", kind)
-        put(self, "tenant", tenant)
-        put(self, "user", user)
-        put(self, "scopes", scopes)
-        put(self, "subject", values.get("sub"))
-        put(self, "token_id", values.get("jti"))
-        put(self, "issuer", values.get("iss"))
-        put(self, "client_id", _client_id(values))
-        put(self, "issued_at", values.get("iat"))
-        put(self, "expires_at", values.get("exp"))
+        self._values = dict(values)
+        for name, value in values.items():
+            if type(value) not in _LEAVES:
+                self._values[name] = _frozen(value)
+        self._kind = kind
+        self._tenant = tenant
+        self._user = user
+        self._scopes = scopes
+        self._authority = authority
+        self._signed = signed
+        self._shape = shape
 
-    def __setattr__(self, name: str, value: object) -> None:
-        raise AttributeError("claims are immutable")
+    @property
+    def kind(self) -> str:
+        """The name of the settings that accepted the token, as in "whatalo.session"."""
+        return self._kind
 
-    def __delattr__(self, name: str) -> None:
-        raise AttributeError("claims are immutable")
+    @property
+    def tenant(self) -> str | None:
+        """The shop or organisation that the token speaks for."""
+        return self._tenant
+
+    @property
+    def user(self) -> str | None:
+        """The person that the token speaks for."""
+        return self._user
+
+    @property
+    def scopes(self) -> frozenset[str]:
+        """What the token grants."""
+        return self._scopes
+
+    @property
+    def subject(self) -> str | None:
+        """The claim `sub`."""
+        return self._values.get("sub")
+
+    @property
+    def token_id(self) -> str | None:
+        """The claim `jti`."""
+        return self._values.get("jti")
+
+    @property
+    def issuer(self) -> str | None:
+        """The claim `iss`."""
+        return self._values.get("iss")
+
+    @property
+    def client_id(self) -> str | None:
+        """The claim `client_id`, or `azp`."""
+        return _text(self._values.get("client_id")) or _text(self._values.get("azp"))
+
+    @property
+    def issued_at(self) -> float | None:
+        """The claim `iat`."""
+        return self._values.get("iat")
+
+    @property
+    def expires_at(self) -> float | None:
+        """The claim `exp`."""
+        return self._values.get("exp")
 
     def __getitem__(self, name: str) -> Any:
         return self._values[name]
@@ -108,10 +124,10 @@ class Claims(Mapping[str, Any]):
         return self.scopes.issuperset(scopes)
 
     def require_tenant(self) -> str:
-        """The tenant; SettingsError where this kind of token names none."""
-        if self.tenant is None:
-            raise SettingsError(f"a token of kind {self.kind!r} names no tenant; give its settings tenant=")
-        return self.tenant
+        """The tenant; InvalidRequest (400) for a good token that names none."""
+        if self._tenant is None:
+            raise InvalidRequest("missing_tenant")
+        return self._tenant
 
     def to_dict(self) -> dict[str, Any]:
         """A copy as plain dicts and lists, for JSON and for changing."""
@@ -124,17 +140,14 @@ class Claims(Mapping[str, Any]):
         return self.to_dict()  # type: ignore[return-value]
 
 
-def identity_of(claims: Claims) -> str | None:
-    """The name that this token is revoked and spent under; None for claims that no verifier made."""
-    return claims._identity
+def origin_of(claims: Claims) -> tuple[str, str | bytes] | None:
+    """Who vouches for the token, and its jti or what was signed; None for claims that no verifier made."""
+    named = claims._signed if claims.token_id is None else claims.token_id
+    return None if claims._authority is None or named is None else (claims._authority, named)
 
 
-def _client_id(values: Mapping[str, Any]) -> str | None:
-    for name in ("client_id", "azp"):
-        value = values.get(name)
-        if isinstance(value, str) and value:
-            return value
-    return None
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
 
 
 def _frozen(value: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol, TypeVar
 
 from .access import as_raised
 from .checks import check_seconds, check_text
-from .claims import Claims, identity_of
+from .claims import Claims
 from .connections import Connections
 from .core.denylist import Revocations
 from .core.ports import Ports, run_sync
@@ -18,6 +18,7 @@ from .errors import AuthError, SettingsError, TokenRevoked, Unavailable
 from .rules.revocation import (
     MARGIN_SECONDS,
     denial_names,
+    identity_of,
     keep_seconds,
     tenant_name,
     token_identity,
@@ -39,12 +40,12 @@ class Revocable(Protocol):
         """What messages call them."""
 
     @property
-    def authority(self) -> str | None:
+    def vouched_by(self) -> str:
         """The name that their revocations are kept under."""
 
     @property
-    def leeway(self) -> float:
-        """How far clocks may differ."""
+    def ahead(self) -> float:
+        """How far ahead of ours the clock of their issuer may be."""
 
     @property
     def horizon(self) -> float | None:
@@ -61,10 +62,10 @@ class Revocable(Protocol):
 class _Unsettled:
     """Tokens that this process has no settings for: names are taken as they are given."""
 
-    authority: str
+    vouched_by: str
     horizon: float | None
     name: str = "any"
-    leeway: float = 300
+    ahead: float = 300
 
     def normalised_user(self, user: str) -> str:
         check_text("user", user)
@@ -197,20 +198,20 @@ class Denylist:
     async def _revoke_id(self, token_id: str, until: float, authority: str | None, ports: Ports) -> None:
         check_text("token_id", token_id)
         check_seconds("until (a time, as in exp)", until, 0, 253_402_300_800)
-        names = {token_name(token_identity(kind.authority or kind.name, token_id)) for kind in self._of(authority)}
+        names = {token_name(token_identity(kind.vouched_by, token_id)) for kind in self._of(authority)}
         now = self._clock()
         await self._revocations.revoke(names, int(now), ports.store, keep_seconds=keep_seconds(until, now=now))
 
     async def _revoke_user(self, user: str, before: float | None, authority: str | None, ports: Ports) -> None:
         kinds = self._of(authority)
         spelt = _spelt_by([(kind, kind.normalised_user) for kind in kinds], user)
-        names = {user_name(kind.authority or kind.name, text) for kind, text in spelt}
+        names = {user_name(kind.vouched_by, text) for kind, text in spelt}
         await self._raise_watermarks(names, before, kinds, ports)
 
     async def _revoke_tenant(self, tenant: str, before: float | None, authority: str | None, ports: Ports) -> None:
         kinds = self._of(authority)
         spelt = _spelt_by([(kind, kind.normalised_tenant) for kind in kinds], tenant)
-        names = {tenant_name(kind.authority or kind.name, text) for kind, text in spelt}
+        names = {tenant_name(kind.vouched_by, text) for kind, text in spelt}
         await self._raise_watermarks(names, before, kinds, ports)
 
     async def _raise_watermarks(
@@ -222,19 +223,19 @@ class Denylist:
 
     async def _status(self, claims: Claims, ports: Ports) -> Status:
         kind = next((kind for kind in self._kinds if kind.name == claims.kind), self._kinds[0])
-        names = denial_names(kind.authority or kind.name, _identity(claims), user=claims.user, tenant=claims.tenant)
+        names = denial_names(kind.vouched_by, _identity(claims), user=claims.user, tenant=claims.tenant)
         try:
             await self._revocations.check(
-                names, ports.store, issued_at=claims.issued_at, leeway=kind.leeway, horizon=kind.horizon
+                names, ports.store, issued_at=claims.issued_at, leeway=kind.ahead, horizon=kind.horizon
             )
         except TokenRevoked:
             return "revoked"
         return "active"
 
     def _of(self, authority: str | None) -> Sequence[Revocable]:
-        kinds = [kind for kind in self._kinds if authority is None or kind.authority == authority]
+        kinds = [kind for kind in self._kinds if authority is None or kind.vouched_by == authority]
         if not kinds:
-            known = ", ".join(sorted({repr(kind.authority) for kind in self._kinds}))
+            known = ", ".join(sorted({repr(kind.vouched_by) for kind in self._kinds}))
             raise SettingsError(f"{authority!r} is no authority of this denylist; it has {known}")
         return kinds
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 from . import journal
 from .access import Access
-from .carriers import Header
+from .carriers import BEARER, Header
 from .connections import Connections
 from .core.ports import Ports
 from .core.verification import Verdict
-from .errors import AuthError, Challenge, MissingToken, SettingsError, Unavailable
-from .rules.credentials import Head, Presented, presented
+from .errors import AuthError, Challenge, InvalidRequest, InvalidToken, MissingToken, SettingsError, Unavailable
+from .rules.credentials import Head, Presented, is_token68, presented
 from .rules.passage import exempt_paths, is_preflight
 from .settings import Kind, SignedTokens
 from .verifier import Verifier
@@ -38,7 +38,10 @@ class Doorway:
     ) -> None:
         self.verifier: Verifier[Kind] = _checked_verifier(verifier)
         self._exempt = exempt_paths(exempt)
-        self._has_exempt = bool(self._exempt.exact or self._exempt.below)
+        self.has_exempt = bool(self._exempt.exact or self._exempt.below)
+        self._verification = verifier.verification
+        self._bearer_route = verifier.verification.route(carrier=verifier.carriers[0])
+        self.takes_bearer_alone = verifier.carriers == (BEARER,) and not self.has_exempt
         self._optional = optional
         self._realm = _checked_realm(realm)
         self._passes_preflights = _checked_preflight(preflight)
@@ -56,7 +59,7 @@ class Doorway:
 
     def is_exempt(self, head: Head) -> bool:
         """Whether the path is one that needs no token."""
-        return self._has_exempt and self._exempt.covers(head.path)
+        return self.has_exempt and self._exempt.covers(head.path)
 
     def is_preflight(self, head: Head) -> bool:
         """Whether this is a CORS preflight that may pass."""
@@ -73,15 +76,24 @@ class Doorway:
 
     async def verdict(self, token: Presented, ports: Ports) -> Verdict:
         """The verdict on a token."""
-        return await self.verifier.verification.verdict(
-            token.token, self.verifier.verification.route(carrier=token.carrier), ports
-        )
+        return await self._verification.verdict(token.token, self._verification.route(carrier=token.carrier), ports)
+
+    def verdict_of_bearer(self, credential: bytes, ports: Ports) -> Coroutine[Any, Any, Verdict]:
+        """The verdict on what follows "Bearer " in the one Authorization header, where no other carrier counts."""
+        return self._verification.verdict(credential, self._bearer_route, ports)
+
+    @staticmethod
+    def blamed(error: AuthError | Unavailable, credential: bytes | None) -> AuthError | Unavailable:
+        """`error`, unless its cause is that the credential is none: then the request is at fault, and not the token."""
+        if credential is None or not isinstance(error, InvalidToken) or is_token68(credential):
+            return error
+        return InvalidRequest()
 
     async def spend(self, access: Access, ports: Ports) -> None:
         """Claim the one-time token of a request."""
         if not isinstance(access.verdict, Verdict):
             raise MissingToken
-        await self.verifier.verification.spend(access.verdict, ports)
+        await self._verification.spend(access.verdict, ports)
 
     def dress(self, error: AuthError | Unavailable, scopes: tuple[str, ...] = ()) -> None:
         """Give `error` the challenge and the headers that this door's answers carry, and log it."""

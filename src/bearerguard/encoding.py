@@ -6,13 +6,14 @@ import binascii
 import json
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
 ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 MAX_DEPTH = 32
 
 _TO_STANDARD = bytes.maketrans(b"-_", b"+/")
+_FROM_STANDARD = bytes.maketrans(b"+/", b"-_")
 _PADDING = {0: b"", 2: b"==", 3: b"="}
 _LAST_WITH_ZERO_BITS = {0: ALPHABET, 2: b"AQgw", 3: b"AEIMQUYcgkosw048"}
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89abAB]")
@@ -20,7 +21,7 @@ _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89abAB]")
 
 def base64url(data: bytes) -> str:
     """`data` in base64url without padding."""
-    return binascii.b2a_base64(data, newline=False).rstrip(b"=").translate(bytes.maketrans(b"+/", b"-_")).decode()
+    return binascii.b2a_base64(data, newline=False).rstrip(b"=").translate(_FROM_STANDARD).decode()
 
 
 def is_base64url(segment: bytes) -> bool:
@@ -44,15 +45,20 @@ def strict_json_object(data: bytes) -> dict[str, Any]:
 
     Refused are a BOM, lone surrogates, duplicate names, NaN and Infinity (also as 1e999) and deep nesting.
     """
+    text = data.decode("utf-8").strip(" \t\n\r")
     try:
-        value = _decode(data.decode("utf-8"))
+        value, end = _scan(text, 0)
+    except StopIteration:
+        raise ValueError("not JSON") from None
     except RecursionError:
         raise ValueError("nested too deeply") from None
+    if end != len(text):
+        raise ValueError("more than one JSON value")
     if type(value) is not dict:
         raise ValueError("not a JSON object")
     if data.count(b"[") + data.count(b"{") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
         raise ValueError("nested too deeply")
-    if _SURROGATE_ESCAPE.search(data):
+    if b"\\u" in data and _SURROGATE_ESCAPE.search(data):
         json.dumps(value, ensure_ascii=False).encode("utf-8")
     return value
 
@@ -75,7 +81,9 @@ def _no_constant(_: str) -> NoReturn:
     raise ValueError("not a JSON number")
 
 
-_decode = json.JSONDecoder(object_pairs_hook=_unique, parse_float=_finite, parse_constant=_no_constant).decode
+_scan: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_float=_finite, parse_constant=_no_constant
+).scan_once  # type: ignore[attr-defined]  # documented nowhere, there since Python 2.6
 
 
 def _depth(value: Any) -> int:

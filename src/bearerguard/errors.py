@@ -34,6 +34,7 @@ REASONS: Mapping[str, str] = {
     "bad_header": "the token's header has a parameter that is refused",
     "bad_type": "the token's typ is not one that is accepted here",
     "bad_algorithm": "the token's algorithm is not one that the settings name",
+    "missing_tenant": "the token names no tenant, and the route needs one",
     "no_route": "no configured kind of token fits this token",
     "unknown_key": "the token names a key that the key set does not hold",
     "bad_signature": "no configured key verifies the signature",

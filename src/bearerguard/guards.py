@@ -62,13 +62,16 @@ class Requirement:
         if access.claims is None:
             raise access.door.raised(MissingToken(), self.scopes)
         if self.kinds is None:
-            _check_kinds_need_no_name(access)
+            if access.door.kinds_must_be_named:
+                raise SettingsError(NAME_A_KIND)
         elif access.claims.kind not in self.kinds:
             raise access.door.raised(_of_kind(InsufficientScope("wrong_kind"), access))
-        granted = access.claims.scopes
-        if not granted.issuperset(self.every) or not all(granted.intersection(group) for group in self.any_of):
+        if (self.every or self.any_of) and not self._is_met_by(access.claims.scopes):
             raise access.door.raised(_of_kind(InsufficientScope(), access), self.scopes)
         return access
+
+    def _is_met_by(self, granted: frozenset[str]) -> bool:
+        return granted.issuperset(self.every) and all(granted.intersection(group) for group in self.any_of)
 
 
 def _of_kind(error: InsufficientScope, access: Access) -> InsufficientScope:
@@ -76,13 +79,10 @@ def _of_kind(error: InsufficientScope, access: Access) -> InsufficientScope:
     return error
 
 
-def _check_kinds_need_no_name(access: Access) -> None:
-    if access.door.kinds_must_be_named:
-        raise SettingsError(
-            "this verifier takes several kinds of token, and the guard does not say which one may pass; "
-            "write requires_scope(..., kind='...') or requires_kind('...'), or Verifier(..., any_kind=True)"
-        )
-
+NAME_A_KIND = (
+    "this verifier takes several kinds of token, and the guard does not say which one may pass; "
+    "write requires_scope(..., kind='...') or requires_kind('...'), or Verifier(..., any_kind=True)"
+)
 
 _guarded: weakref.WeakKeyDictionary[Callable[..., Any], tuple[Callable[..., Any], Requirement]] = (
     weakref.WeakKeyDictionary()

@@ -14,7 +14,6 @@ from .checks import check_count, check_function, check_seconds, check_text
 from .claim_rules import (
     NO_SCOPES,
     UNCHECKED,
-    ClaimRule,
     ClaimText,
     Expected,
     IfPresent,
@@ -22,7 +21,7 @@ from .claim_rules import (
     TextSource,
     Word,
     check_texts,
-    named_rules,
+    checked_rules,
 )
 from .claims import Claims
 from .errors import AuthError, SettingsError
@@ -81,6 +80,12 @@ class SignedTokens:
     claims_type: type[Any] | None = None
     warnings: Sequence[str] = field(default=(), repr=False)
 
+    ahead: float = field(init=False, repr=False)
+    """How far an iat may lie in the future: `iat_leeway`, else `leeway`."""
+
+    vouched_by: str = field(init=False, repr=False)
+    """The authority, else the issuer where that is one plain value, else the name."""
+
     def __post_init__(self) -> None:
         self._normalise()
         _check_name(self.name)
@@ -98,15 +103,10 @@ class SignedTokens:
         for name in ("algorithms", "required", "checks", "each_time", "carriers", "warnings"):
             put(self, name, _a_tuple(name, getattr(self, name)))
         put(self, "nullable", frozenset(self.nullable))
-        put(self, "rules", named_rules(self.rules))
-        put(self, "iat_leeway", self.leeway if self.iat_leeway is None else self.iat_leeway)
-        put(self, "authority", self.authority or (self.issuer if isinstance(self.issuer, str) else self.name))
+        put(self, "rules", checked_rules(self.rules))
+        put(self, "ahead", self.leeway if self.iat_leeway is None else self.iat_leeway)
+        put(self, "vouched_by", self.authority or (self.issuer if isinstance(self.issuer, str) else self.name))
         put(self, "refusal_headers", MappingProxyType(dict(self.refusal_headers or {})))
-
-    @property
-    def claim_rules(self) -> tuple[tuple[str, ClaimRule], ...]:
-        """The claim rules as pairs."""
-        return named_rules(self.rules)
 
     @property
     def horizon(self) -> float | None:
@@ -177,7 +177,7 @@ def _check_secret_length(keys: SharedSecrets, algorithms: Sequence[str]) -> None
     needed = max(ALGORITHMS[name].hash_bytes for name in algorithms)
     if keys.shortest() < needed:
         raise SettingsError(
-            f"a shared secret has {keys.shortest()} bytes and {'/'.join(algorithms)} needs {needed}; use a longer secret, "
+            f"a shared secret has {keys.shortest()} bytes and {'/'.join(algorithms)} needs {needed}; use a longer one, "
             "or say allow_short_secret=True if the platform gives you no other"
         )
 
@@ -191,13 +191,15 @@ def _check_expected(name: str, expected: object) -> None:
         check_texts(name, expected)
     elif callable(expected):
         check_function(name, expected)
+    elif isinstance(expected, re.Pattern):
+        return
     else:
-        raise SettingsError(f"{name} is {expected!r}; use a text, a set of texts, a function or UNCHECKED")
+        raise SettingsError(f"{name} is {expected!r}; use a text, a set of texts, a pattern, a function or UNCHECKED")
 
 
 def _check_times(settings: SignedTokens) -> None:
     check_seconds("leeway", settings.leeway, 0, 300)
-    check_seconds("iat_leeway", settings.iat_leeway, 0, 300)
+    check_seconds("iat_leeway", settings.ahead, 0, 300)
     for name in ("max_age", "max_lifetime", "assumed_lifetime"):
         if getattr(settings, name) is not None:
             check_seconds(name, getattr(settings, name), 1, 315_360_000)
@@ -208,7 +210,7 @@ def _check_times(settings: SignedTokens) -> None:
 def _check_sources(settings: SignedTokens) -> None:
     for name in (*settings.required, *settings.nullable, settings.audience_claim):
         check_text("a claim name", name)
-    check_text("authority", settings.authority)
+    check_text("authority", settings.vouched_by)
     if settings.typ is not None:
         check_text("typ", settings.typ)
     if settings.scopes is not None and settings.scopes is not NO_SCOPES:

@@ -69,20 +69,20 @@ class Verifier(Generic[KindT]):
     def verify(self, token: str, *, kind: str | None = None) -> Claims:
         """The claims of a token that did not come through a door; AuthError or Unavailable if it is refused."""
         try:
-            route = self._route_of_body(token, kind)
-            return run_sync(self.verification.verdict(token, route, self.connections.blocking())).claims
+            text, route = self._from_body(token, kind)
+            return run_sync(self.verification.verdict(text, route, self.connections.blocking())).claims
         except (AuthError, Unavailable) as error:
             raise as_raised(error) from error.__cause__
 
     async def averify(self, token: str, *, kind: str | None = None) -> Claims:
         """The claims of a token that did not come through a door; AuthError or Unavailable if it is refused."""
         try:
-            route = self._route_of_body(token, kind)
-            return (await self.verification.verdict(token, route, self.connections.of_this_loop())).claims
+            text, route = self._from_body(token, kind)
+            return (await self.verification.verdict(text, route, self.connections.of_this_loop())).claims
         except (AuthError, Unavailable) as error:
             raise as_raised(error) from error.__cause__
 
-    def _route_of_body(self, token: object, kind: str | None) -> Route:
+    def _from_body(self, token: object, kind: str | None) -> tuple[bytes, Route]:
         if kind is None and self._kind_must_be_named_in_bodies:
             raise SettingsError(
                 "several kinds of this verifier take the same issuer, so nobody knows which one this token should be; "
@@ -92,7 +92,10 @@ class Verifier(Generic[KindT]):
             raise MissingToken
         if not isinstance(token, str):
             raise InvalidToken("malformed")
-        return self.verification.route(kind=kind)
+        route = self.verification.route(kind=kind)
+        if len(token) > route.max_bytes:
+            raise InvalidToken("too_large")
+        return token.encode("utf-8", "surrogatepass"), route
 
     def close(self) -> None:
         """Close the connections of blocking code; the next use opens new ones."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from .errors import SettingsError
-from .guards import guard_above, requirement_of
+from .guards import NAME_A_KIND, guard_above, requirement_of
 
 
 def check_guard_order(app: object, *, kinds_must_be_named: bool) -> None:
@@ -20,11 +20,7 @@ def check_guard_order(app: object, *, kinds_must_be_named: bool) -> None:
             )
         requirement = requirement_of(view) if kinds_must_be_named else None
         if requirement is not None and requirement.kinds is None:
-            raise SettingsError(
-                f"this verifier takes several kinds of token, and the guard of {getattr(view, '__qualname__', view)} "
-                "does not say which; write requires_scope(..., kind='...'), requires_kind('...'), "
-                "or Verifier(..., any_kind=True)"
-            )
+            raise SettingsError(f"{getattr(view, '__qualname__', view)}: {NAME_A_KIND}")
 
 
 def views_of(app: object) -> Iterator[Callable[..., Any]]:

@@ -48,11 +48,11 @@ class Watch:
         try:
             await app(self._receive, self._send)
         finally:
+            # Not awaited: whoever cancels us here must find the application's own end, and not ours.
             self._is_over = True
-            left = [task for task in (watching, self._arriving) if task is not None]
-            for task in left:
-                task.cancel()
-            await asyncio.gather(*left, return_exceptions=True)
+            watching.cancel()
+            if self._arriving is not None:
+                self._arriving.cancel()
 
     async def _watch(self, verdict: Verdict) -> None:
         while True:
@@ -90,6 +90,7 @@ class Watch:
     async def _receive(self) -> Message:
         if self._arriving is None:
             self._arriving = asyncio.ensure_future(self._receive_from_server())
+            self._arriving.add_done_callback(_forgive)
         await asyncio.wait((self._arriving, self._cut), return_when=asyncio.FIRST_COMPLETED)
         if self._cut.done():
             return {"type": "websocket.disconnect", "code": self._cut.result()}
@@ -104,3 +105,9 @@ class Watch:
         if message["type"] == "websocket.close":
             self._is_over = True
         await self._send_to_server(message)
+
+
+def _forgive(ended: asyncio.Future[Message]) -> None:
+    """Look at how it ended, so that nothing complains of an error that nobody is left to hear."""
+    if not ended.cancelled():
+        ended.exception()

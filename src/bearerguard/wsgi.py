@@ -11,7 +11,7 @@ from werkzeug.http import HTTP_STATUS_CODES
 from werkzeug.wrappers import Response
 from werkzeug.wsgi import ClosingIterator
 
-from .access import Access, enter, leave
+from .access import Access, enter, forget
 from .carriers import Query
 from .core.ports import run_sync
 from .doorway import QUERY_ANSWER_HEADERS, Doorway, Preflight, answer_body, only_signed
@@ -91,16 +91,16 @@ class BearerMiddleware:
         try:
             answered = self.app(environ, beginning)
         except (AuthError, Unavailable) as error:
-            leave(access)
+            forget(access)
             if has_begun:
                 raise
             if not error.is_dressed:
                 self._doorway.dress(error)
             return _refuse(error, environ, start_response)
         except BaseException:
-            leave(access)
+            forget(access)
             raise
-        return ClosingIterator(answered, lambda: leave(access))
+        return ClosingIterator(answered, lambda: forget(access))
 
     def _check_order(self) -> None:
         """SettingsError, on every request, while a guard stands where it guards nothing."""

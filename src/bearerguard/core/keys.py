@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import NoReturn, Protocol
 
 from .. import journal
 from ..errors import InvalidToken, ProviderUnavailable
 from ..keys import JwksKeys, SharedSecrets, StaticKeys
-from ..keys.algorithms import VerifyingKey
 from ..rules.jws import JoseHeader, KeyRing, SignedText, verifying_key
 from ..rules.key_set import KeySet, after_failure, after_success, lifetime_of, ring_of_document
 from ..settings import SignedTokens
 from .ports import HttpRequest, Ports
-
-
-@dataclass(frozen=True, slots=True)
-class Verified:
-    """The key that verified, and the epoch of the keys, read before the key was looked up."""
-
-    key: VerifyingKey
-    key_epoch: int
 
 
 class Keys(Protocol):
@@ -30,8 +20,8 @@ class Keys(Protocol):
     def epoch(self, ports: Ports, /) -> int | None:
         """Which keys are trusted at this moment; None for no keys at all. Never waits."""
 
-    async def verified(self, header: JoseHeader, text: SignedText, ports: Ports, /) -> Verified:
-        """The key that verifies the signature; InvalidToken where there is none."""
+    async def verified(self, header: JoseHeader, text: SignedText, ports: Ports, /) -> int:
+        """The epoch of the keys, read before the key that verified was looked up; InvalidToken where none does."""
 
 
 def keys_of(settings: SignedTokens, monotonic: Callable[[], float]) -> Keys:
@@ -54,13 +44,12 @@ class FixedKeys:
         """Keys in the settings never change."""
         return 0
 
-    async def verified(self, header: JoseHeader, text: SignedText, _: Ports) -> Verified:
-        """The key that verifies the signature."""
+    async def verified(self, header: JoseHeader, text: SignedText, _: Ports) -> int:
+        """Zero, the one epoch there is, if a key verifies the signature."""
         candidates = self._ring.candidates(header)
-        key = verifying_key(candidates, text)
-        if key is None:
+        if verifying_key(candidates, text) is None:
             raise InvalidToken("bad_signature" if candidates else "unknown_key")
-        return Verified(key, 0)
+        return 0
 
 
 class FetchedKeys:
@@ -84,8 +73,8 @@ class FetchedKeys:
             ports.flight.behind(self._flight_key, lambda: self._fetch(ports))
         return held.epoch
 
-    async def verified(self, header: JoseHeader, text: SignedText, ports: Ports) -> Verified:
-        """The key that verifies the signature, after one fetch at most."""
+    async def verified(self, header: JoseHeader, text: SignedText, ports: Ports) -> int:
+        """The epoch of the set whose key verifies the signature, after one fetch at most."""
         if self.epoch(ports) is None:
             await self._ask(ports)
         held = self._held
@@ -96,7 +85,7 @@ class FetchedKeys:
             key = verifying_key(held.ring.candidates(header), text)
         if key is None:
             self._refuse(held, header)
-        return Verified(key, held.epoch)
+        return held.epoch
 
     def _refuse(self, held: KeySet, header: JoseHeader) -> NoReturn:
         if held.ring.knows(header):

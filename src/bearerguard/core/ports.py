@@ -42,6 +42,13 @@ class Store(Protocol):
     def keeps_epoch(self) -> bool:
         """Whether the store can lose its memory while we live, and so counts its epochs."""
 
+    @property
+    def is_blank(self) -> bool:
+        """Whether the store knows without waiting that nothing at all is revoked."""
+
+    def peek(self, names: Sequence[str]) -> Sequence[str | None] | None:
+        """What `read` would answer, where the store knows it without waiting; else None."""
+
     async def read(self, names: Sequence[str], *, within: float) -> Sequence[str | None]:
         """The values of `names`, in one round trip; None for a name that is absent."""
 

@@ -2,26 +2,48 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import Protocol
 
 from ..claims import Claims
+from ..rules.revocation import check_marks, denial_names, identity_of
 from ..settings import Kind
+from .keys import Keys
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """A verified token, without the token: its claims, and what time, keys and revocation can change about them.
-
-    It holds for the route that it was verified on, and for no other.
-    """
+class Judge(Protocol):
+    """Whoever verified the token."""
 
     kind: Kind
-    claims: Claims
-    starts_at: float
-    dies_at: float
-    key_epoch: int
-    names: tuple[str, ...]
-    route: object
+    keys: Keys
+
+
+class Seen:
+    """A verified token, without the token: its claims, and what time, keys and revocation can change about them."""
+
+    __slots__ = ("_names", "claims", "dies_at", "judge", "key_epoch", "starts_at")
+
+    def __init__(self, judge: Judge, claims: Claims, starts_at: float, dies_at: float, key_epoch: int) -> None:
+        self.judge = judge
+        self.claims = claims
+        self.starts_at = starts_at
+        self.dies_at = dies_at
+        self.key_epoch = key_epoch
+        self._names: tuple[str, ...] | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names under which the store would know of its revocation."""
+        if self._names is None:
+            kind, claims = self.judge.kind, self.claims
+            identity = identity_of(claims) or ""
+            self._names = denial_names(kind.vouched_by, identity, user=claims.user, tenant=claims.tenant)
+        return self._names
+
+    def check_marks(self, values: Sequence[str | None]) -> None:
+        """TokenRevoked if the store's values for `names` say so."""
+        if values.count(None) != len(values):
+            check_marks(self.names, values, issued_at=self.claims.issued_at, leeway=self.judge.kind.ahead)
 
 
 class Recall:

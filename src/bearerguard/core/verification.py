@@ -3,71 +3,59 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 
 from ..carriers import Carrier
-from ..claims import Claims, identity_of
 from ..errors import AuthError, InvalidToken, SettingsError
 from ..rules.credentials import carriers_in_order
 from ..rules.jws import JoseHeader, SignedText, jose_header, json_segment, taken_apart
 from ..rules.jwt_claims import accepted, check_each_time, check_time
+from ..rules.revocation import identity_of
 from ..rules.routing import kind_for, kinds_of
 from ..settings import Kind
 from .denylist import Revocations
-from .keys import keys_of
+from .keys import Keys, keys_of
 from .ports import Ports, Store
 from .recall import Recall, Seen
 
 MAX_HEADERS = 256
 
 
-@dataclass(frozen=True, slots=True)
 class Verdict:
     """A token that may be used now, and the epoch of the store that was asked about it."""
 
-    seen: Seen
-    epoch: str | None
+    __slots__ = ("claims", "epoch", "seen")
 
-    @property
-    def claims(self) -> Claims:
-        """What the token says."""
-        return self.seen.claims
+    def __init__(self, seen: Seen, epoch: str | None) -> None:
+        self.seen = seen
+        self.claims = seen.claims
+        self.epoch = epoch
 
 
 class SignedJudge:
     """Judges signed tokens of one kind."""
 
-    __slots__ = ("_clock", "_headers", "_keys", "_recall", "kind")
+    __slots__ = ("_clock", "_headers", "keys", "kind")
 
     def __init__(self, kind: Kind, clock: Callable[[], float], monotonic: Callable[[], float]) -> None:
         self.kind = kind
-        self._keys = keys_of(kind, monotonic)
-        self._recall = Recall(kind.remember_tokens)
+        self.keys: Keys = keys_of(kind, monotonic)
         self._clock = clock
         self._headers: dict[bytes, JoseHeader] = {}
 
-    def recalled(self, digest: bytes, route: Route, ports: Ports) -> Seen | None:
-        """The token, if it was seen on this route and its key is still trusted; InvalidToken if its time is over."""
-        seen = self._recall.find(digest)
-        if seen is None or seen.route is not route or seen.key_epoch != self._keys.epoch(ports):
-            return None
-        check_time(seen.starts_at, seen.dies_at, now=self._clock())
-        return seen
-
-    async def judged(self, text: SignedText, digest: bytes, route: Route, ports: Ports) -> Seen:
+    async def judged(self, text: SignedText, ports: Ports) -> Seen:
         """The token, once its key and its claims are found good."""
-        header = self._header(text.header)
-        verified = await self._keys.verified(header, text, ports)
-        self._keep_header(text.header, header)
+        header = self._headers.get(text.header) or self._read_header(text.header)
+        key_epoch = await self.keys.verified(header, text, ports)
+        if text.header not in self._headers:
+            self._keep_header(text.header, header)
         values = json_segment(text.payload)
-        good = accepted(values, self.kind, signing_input=text.signing_input, now=self._clock())
-        seen = Seen(self.kind, good.claims, good.starts_at, good.dies_at, verified.key_epoch, good.names, route)
-        self._recall.keep(digest, seen)
-        return seen
+        now = self._clock()
+        claims, starts_at, dies_at = accepted(values, self.kind, signing_input=text.signing_input, now=now)
+        return Seen(self, claims, starts_at, dies_at, key_epoch)
 
-    def _header(self, segment: bytes) -> JoseHeader:
-        header = self._headers.get(segment) or jose_header(segment)
+    def _read_header(self, segment: bytes) -> JoseHeader:
+        header = jose_header(segment)
         if header.algorithm not in self.kind.algorithms:
             raise InvalidToken("bad_algorithm")
         if self.kind.typ is not None and header.typ != self.kind.typ:
@@ -82,19 +70,44 @@ class SignedJudge:
 
 
 class Route:
-    """The kinds among which a token is judged: those of one carrier, or one kind that the caller names."""
+    """The kinds among which a token is judged, and the tokens that were seen there.
 
-    __slots__ = ("judges", "max_bytes", "only_kind")
+    The kinds are those of one carrier, or the one that the caller names. A token that was seen on one route is a
+    stranger on the others.
+    """
 
-    def __init__(self, judges: Sequence[SignedJudge]) -> None:
+    __slots__ = ("_clock", "_recall", "judges", "max_bytes", "only_kind")
+
+    def __init__(self, judges: Sequence[SignedJudge], clock: Callable[[], float]) -> None:
         self.judges = tuple(judges)
         self.max_bytes = max(judge.kind.max_bytes for judge in judges)
         self.only_kind = judges[0].kind.name if len(judges) == 1 else None
+        self._recall = Recall(sum(judge.kind.remember_tokens for judge in judges))
+        self._clock = clock
 
-    def judge_of(self, text: SignedText, size: int) -> SignedJudge:
-        """The judge of the one kind that the token can be of."""
-        if len(self.judges) == 1:
-            return self.judges[0]
+    def recalled(self, digest: bytes, ports: Ports) -> Seen | None:
+        """The token, if it was seen here and its key is still trusted; InvalidToken if its time is over."""
+        seen = self._recall.find(digest)
+        if seen is None or seen.judge.keys.epoch(ports) != seen.key_epoch:
+            return None
+        check_time(seen.starts_at, seen.dies_at, now=self._clock())
+        return seen
+
+    async def judged(self, token: bytes, digest: bytes, ports: Ports) -> Seen:
+        """The token, judged as the one kind that it can be, and remembered."""
+        if len(token) > self.max_bytes:
+            raise InvalidToken("too_large")
+        text = taken_apart(token)
+        judge = self.judges[0] if len(self.judges) == 1 else self._judge_of(text, len(token))
+        try:
+            seen = await judge.judged(text, ports)
+        except AuthError as error:
+            error.kind = judge.kind.name
+            raise
+        self._recall.keep(digest, seen)
+        return seen
+
+    def _judge_of(self, text: SignedText, size: int) -> SignedJudge:
         kind = kind_for(json_segment(text.payload), [judge.kind for judge in self.judges])
         if size > kind.max_bytes:
             raise InvalidToken("too_large")
@@ -114,14 +127,15 @@ class Verification:
         monotonic: Callable[[], float],
     ) -> None:
         judges = {kind.name: SignedJudge(kind, clock, monotonic) for kind in kinds}
-        routes: dict[tuple[Kind, ...], Route] = {}
         self._revocations = revocations
-        self._by_kind = {name: Route([judge]) for name, judge in judges.items()}
+        self._by_kind = {name: Route([judge], clock) for name, judge in judges.items()}
         self._by_carrier: dict[Carrier | None, Route] = {}
+        routes: dict[tuple[Kind, ...], Route] = {}
         for carrier in (None, *carriers_in_order(kind.carriers for kind in kinds)):
             among = kinds_of(carrier, kinds)
-            names = tuple(kind.name for kind in among)
-            self._by_carrier[carrier] = routes.setdefault(among, Route([judges[name] for name in names]))
+            if among not in routes:
+                routes[among] = Route([judges[kind.name] for kind in among], clock)
+            self._by_carrier[carrier] = routes[among]
 
     def route(self, *, carrier: Carrier | None = None, kind: str | None = None) -> Route:
         """The route of a token that came in `carrier`, or in none; or of one that the caller knows to be of `kind`."""
@@ -131,26 +145,43 @@ class Verification:
             raise SettingsError(f"{kind!r} is no kind of this verifier; it has {', '.join(map(repr, self._by_kind))}")
         return self._by_kind[kind]
 
-    async def verdict(self, token: str, route: Route, ports: Ports) -> Verdict:
-        """The token's claims, if every rule holds now; else AuthError, or Unavailable where we could not find out."""
-        kind = route.only_kind
-        try:
-            seen = await self._seen(token, route, ports)
-            kind = seen.kind.name
-            return await self._checked(seen, ports.store)
-        except AuthError as error:
-            error.kind = error.kind or kind
-            raise
+    async def verdict(self, token: bytes, route: Route, ports: Ports) -> Verdict:
+        """The token's claims, if every rule holds now; else AuthError, or Unavailable where we could not find out.
 
-    async def _checked(self, seen: Seen, store: Store) -> Verdict:
-        """What is asked each time: is the token revoked, and do the kind's own checks hold?"""
-        kind = seen.kind
-        epoch = await self._revocations.check(
-            seen.names, store, issued_at=seen.claims.issued_at, leeway=kind.iat_leeway or 0.0, horizon=kind.horizon
-        )
-        if kind.each_time:
-            check_each_time(seen.claims, kind)
+        Of a token that was seen before, time, key, revocation and the kind's own checks are looked at each time.
+        """
+        seen: Seen | None = None
+        try:
+            digest = sha256(token).digest()
+            seen = route.recalled(digest, ports) or await route.judged(token, digest, ports)
+            epoch = None if self._is_known_unrevoked(seen, ports.store) else await self._epoch(seen, ports.store)
+            if seen.judge.kind.each_time:
+                check_each_time(seen.claims, seen.judge.kind)
+        except AuthError as error:
+            error.kind = error.kind or (route.only_kind if seen is None else seen.claims.kind)
+            raise
         return Verdict(seen, epoch)
+
+    def _is_known_unrevoked(self, seen: Seen, store: Store) -> bool:
+        """Whether the store knows so without waiting; TokenRevoked if what it knows is the contrary."""
+        if store.is_blank:
+            return True
+        values = store.peek(seen.names)
+        if values is None:
+            return False
+        seen.check_marks(values)
+        return True
+
+    async def _epoch(self, seen: Seen, store: Store) -> str | None:
+        """The epoch of the store, which was asked; TokenRevoked if it knows of a revocation."""
+        kind = seen.judge.kind
+        return await self._revocations.check(
+            seen.names,
+            store,
+            issued_at=seen.claims.issued_at,
+            leeway=kind.ahead,
+            horizon=kind.horizon,
+        )
 
     async def spend(self, verdict: Verdict, ports: Ports) -> None:
         """Claim a token whose verdict is known for one use; TokenReplayed if it was used before."""
@@ -158,19 +189,3 @@ class Verification:
         if identity is None:
             raise InvalidToken("not_single_use")
         await self._revocations.spend(identity, ports.store, epoch_read=verdict.epoch, dies_at=verdict.seen.dies_at)
-
-    async def _seen(self, token: str, route: Route, ports: Ports) -> Seen:
-        if len(token) > route.max_bytes:
-            raise InvalidToken("too_large")
-        digest = sha256(token.encode("utf-8", "surrogatepass")).digest()
-        for judge in route.judges:
-            seen = judge.recalled(digest, route, ports)
-            if seen is not None:
-                return seen
-        text = taken_apart(token, max_bytes=route.max_bytes)
-        judge = route.judge_of(text, len(token))
-        try:
-            return await judge.judged(text, digest, route, ports)
-        except AuthError as error:
-            error.kind = judge.kind.name
-            raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -62,11 +61,22 @@ class VerifyingKey:
 
 
 def hmac_check(secret: bytes, algorithm: Algorithm) -> Verify:
-    """A check of HMAC signatures made with `secret`."""
-    digest, same, hash_name = hmac.digest, hmac.compare_digest, algorithm.hash_name
+    """A check of HMAC signatures made with `secret`; hashing the secret is done once."""
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.hashes import SHA256, SHA384, SHA512
+    from cryptography.hazmat.primitives.hmac import HMAC
+
+    hashes = {"sha256": SHA256(), "sha384": SHA384(), "sha512": SHA512()}
+    begun = HMAC(secret, hashes[algorithm.hash_name])
 
     def verifies(signing_input: bytes, signature: bytes) -> bool:
-        return same(digest(secret, signing_input, hash_name), signature)
+        mac = begun.copy()
+        mac.update(signing_input)
+        try:
+            mac.verify(signature)
+        except InvalidSignature:
+            return False
+        return True
 
     return verifies
 

@@ -9,9 +9,10 @@ from typing import Protocol
 from urllib.parse import unquote_plus
 
 from ..carriers import Carrier, Cookie, Header, Query
+from ..encoding import ALPHABET
 from ..errors import ForeignOrigin, InvalidRequest, InvalidToken, MissingToken
 
-TOKEN68 = str.maketrans("", "", "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/")
+TOKEN68 = ALPHABET + b".~+/"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 DOCUMENTS = frozenset({"document", "iframe", "frame", "embed", "object", "fencedframe"})
 
@@ -46,7 +47,7 @@ class Head(Protocol):
 class Presented:
     """A token, and the carrier that it came in."""
 
-    token: str
+    token: bytes
     carrier: Carrier
 
 
@@ -88,13 +89,19 @@ def _of_header(value: str, scheme: str | None) -> str | None:
     return token.lstrip(" ") if named.lower() == scheme else None
 
 
-def _token68(token: str, max_bytes: int) -> str:
+def _token68(token: str, max_bytes: int) -> bytes:
     if len(token) > max_bytes:
         raise InvalidToken("too_large")
-    letters = token.rstrip("=")
-    if not letters or letters.translate(TOKEN68):
+    text = token.encode("utf-8", "surrogatepass")
+    if not is_token68(text):
         raise InvalidRequest("malformed_credentials")
-    return token
+    return text
+
+
+def is_token68(text: bytes) -> bool:
+    """Whether `text` is a b64token (RFC 6750, section 2.1)."""
+    letters = text.rstrip(b"=")
+    return bool(letters) and not letters.translate(None, TOKEN68)
 
 
 def _elsewhere(head: Head, carrier: Carrier) -> str | None:

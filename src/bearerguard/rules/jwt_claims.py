@@ -3,48 +3,45 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from hashlib import sha256
 from typing import Any
 
 from .. import journal
-from ..claim_rules import NO_SCOPES, UNCHECKED, ClaimText, Expected, IfPresent, TextSource, holds
+from ..claim_rules import NO_SCOPES, UNCHECKED, ClaimText, Expected, IfPresent, TextSource, holds, rule_pairs
 from ..claims import Claims
 from ..errors import InvalidToken, TokenExpired
-from ..settings import SignedTokens
-from .revocation import denial_names, nameless_identity, token_identity
+from ..settings import ScopeSource, SignedTokens
 
 MAX_TOKEN_ID = 256
 LATEST_TIME = 253_402_300_800  # the year 10000: a time in milliseconds is beyond it
 
+_NUMBERS = frozenset({int, float})
+_NO_NAME = frozenset({""})
 _MISSING: tuple[Any, ...] = (None, "", [], {})
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """Claims that keep every rule, and what time and revocation can still change about them."""
+def accepted(
+    values: dict[str, Any], settings: SignedTokens, *, signing_input: bytes, now: float
+) -> tuple[Claims, float, float]:
+    """The claims that `values` make under `settings`, and from when and until when they are good.
 
-    claims: Claims
-    starts_at: float
-    dies_at: float
-    names: tuple[str, ...]
-
-
-def accepted(values: dict[str, Any], settings: SignedTokens, *, signing_input: bytes, now: float) -> Accepted:
-    """The claims that `values` make under `settings`; InvalidToken names the first rule that they break."""
-    values = _without_nulls(values, settings.nullable)
-    _check_required(values, settings)
+    InvalidToken names the first rule that they break.
+    """
+    if settings.nullable:
+        values = {name: value for name, value in values.items() if value is not None or name not in settings.nullable}
+    _check_required(values, settings.required)
     starts_at, dies_at = _life(values, settings)
     check_time(starts_at, dies_at, now=now)
-    _check_expected(values.get("iss"), settings.issuer, "wrong_issuer")
-    _check_audience(values, settings)
+    if values.get("iss") != settings.issuer:
+        _check_expected(values.get("iss"), settings.issuer, "wrong_issuer")
+    if values.get(settings.audience_claim) != settings.audience:
+        _check_audience(values.get(settings.audience_claim), settings.audience)
     _check_words(values)
-    _check_rules(values, settings)
-    identity = _identity(values, settings, signing_input)
-    claims = _claims(values, settings, identity)
-    names = denial_names(settings.authority or settings.name, identity, user=claims.user, tenant=claims.tenant)
-    return Accepted(claims, starts_at, dies_at, names)
+    if settings.rules or settings.checks:
+        _check_rules(values, settings)
+    return _claims(values, settings, signing_input), starts_at, dies_at
 
 
 def check_time(starts_at: float, dies_at: float, *, now: float) -> None:
@@ -55,51 +52,45 @@ def check_time(starts_at: float, dies_at: float, *, now: float) -> None:
         raise InvalidToken("not_yet_valid")
 
 
-def _without_nulls(values: dict[str, Any], nullable: AbstractSet[str]) -> dict[str, Any]:
-    if not nullable:
-        return values
-    return {name: value for name, value in values.items() if value is not None or name not in nullable}
-
-
-def _check_required(values: Mapping[str, Any], settings: SignedTokens) -> None:
-    for name in settings.required:
-        if values.get(name) in _MISSING:
+def _check_required(values: Mapping[str, Any], required: Sequence[str]) -> None:
+    for name in required:
+        value = values.get(name)
+        if not value and value in _MISSING:
             raise InvalidToken("missing_claim")
 
 
 def _life(values: Mapping[str, Any], settings: SignedTokens) -> tuple[float, float]:
-    expires, issued, starts = (_time(values, name) for name in ("exp", "iat", "nbf"))
-    iat_leeway = settings.leeway if settings.iat_leeway is None else settings.iat_leeway
-    _check_lifetime(expires, issued, settings)
-    ends = [] if expires is None else [math.floor(expires) + settings.leeway]
+    leeway = settings.leeway
+    expires, issued, starts = _time(values, "exp"), _time(values, "iat"), _time(values, "nbf")
+    if settings.max_lifetime is not None:
+        _check_lifetime(expires, issued, settings.max_lifetime)
+    # PyJWT cuts the fraction of an exp off, and so do we: it must never be the stricter one.
+    dies_at = math.inf if expires is None else math.floor(expires) + leeway
     if settings.max_age is not None:
         if issued is None:
             raise InvalidToken("missing_claim")
-        ends.append(issued + settings.max_age + settings.leeway)
-    if not ends:
-        raise InvalidToken("missing_claim")
-    begins = (
-        -math.inf if starts is None else starts - settings.leeway,
-        -math.inf if issued is None else issued - iat_leeway,
-    )
-    return max(begins), min(ends)
+        dies_at = min(dies_at, issued + settings.max_age + leeway)
+    starts_at = -math.inf if starts is None else starts - leeway
+    if issued is not None:
+        starts_at = max(starts_at, issued - settings.ahead)
+    return starts_at, dies_at
 
 
 def _time(values: Mapping[str, Any], name: str) -> float | None:
-    if name not in values:
+    value: Any = values.get(name)
+    if value is None and name not in values:
         return None
-    value = values[name]
-    if type(value) not in (int, float) or not 0 <= value < LATEST_TIME:
+    if type(value) not in _NUMBERS or not 0 <= value < LATEST_TIME:
         raise InvalidToken("bad_claim")
     return value  # type: ignore[no-any-return]
 
 
-def _check_lifetime(expires: float | None, issued: float | None, settings: SignedTokens) -> None:
-    if settings.max_lifetime is None or expires is None:
+def _check_lifetime(expires: float | None, issued: float | None, longest: float) -> None:
+    if expires is None:
         return
     if issued is None:
         raise InvalidToken("missing_claim")
-    if expires - issued > settings.max_lifetime:
+    if expires - issued > longest:
         raise InvalidToken("lifetime_too_long")
 
 
@@ -118,18 +109,17 @@ def _check_expected(value: Any, expected: Expected, reason: str) -> None:
         raise InvalidToken(reason)
 
 
-def _check_audience(values: Mapping[str, Any], settings: SignedTokens) -> None:
-    if settings.audience is UNCHECKED:
+def _check_audience(value: Any, expected: Expected) -> None:
+    if expected is UNCHECKED:
         return
-    value = values.get(settings.audience_claim)
     if not isinstance(value, list):
-        _check_expected(value, settings.audience, "wrong_audience")
+        _check_expected(value, expected, "wrong_audience")
         return
     if not value:
         raise InvalidToken("missing_claim")
     if not all(isinstance(item, str) for item in value):
         raise InvalidToken("bad_claim")
-    if not any(_rule_holds("wrong_audience", settings.audience, item) for item in value if item):
+    if not any(_rule_holds("wrong_audience", expected, item) for item in value if item):
         raise InvalidToken("wrong_audience")
 
 
@@ -144,7 +134,7 @@ def _check_words(values: Mapping[str, Any]) -> None:
 
 
 def _check_rules(values: Mapping[str, Any], settings: SignedTokens) -> None:
-    for name, rule in settings.claim_rules:
+    for name, rule in rule_pairs(settings.rules):
         if not _rule_holds(name, rule, values.get(name), present=name in values):
             raise InvalidToken("rule_failed")
     for check in settings.checks:
@@ -175,25 +165,24 @@ def check_each_time(claims: Claims, settings: SignedTokens) -> None:
             raise InvalidToken("rule_failed")
 
 
-def _claims(values: dict[str, Any], settings: SignedTokens, identity: str) -> Claims:
+def _claims(values: dict[str, Any], settings: SignedTokens, signing_input: bytes) -> Claims:
     return Claims(
         values,
         kind=settings.name,
-        tenant=_text(values, settings.tenant),
-        user=_text(values, settings.user),
-        scopes=_scopes(values, settings),
-        identity=identity,
+        tenant=None if settings.tenant is None else _text(values, settings.tenant),
+        user=None if settings.user is None else _text(values, settings.user),
+        scopes=_scopes(values, settings.scopes),
         shape=settings.claims_type,
+        authority=settings.vouched_by,
+        signed=None if "jti" in values else sha256(signing_input).digest(),
     )
 
 
 def _text(values: Mapping[str, Any], source: TextSource) -> str | None:
-    if source is None:
-        return None
     if callable(source) and not isinstance(source, (str, ClaimText)):
         value = _extracted(source, values)
     else:
-        value = values.get(source.claim if isinstance(source, ClaimText) else source)
+        value = values.get(source.claim if isinstance(source, ClaimText) else str(source))
     if value is None or value == "":
         return None
     if not isinstance(value, str):
@@ -216,29 +205,26 @@ def _extracted(function: Callable[[Any], Any], subject: Any) -> Any:
         raise InvalidToken("rule_failed") from None
 
 
-def _scopes(values: Mapping[str, Any], settings: SignedTokens) -> frozenset[str]:
-    source = settings.scopes
+def _scopes(values: Mapping[str, Any], source: ScopeSource) -> frozenset[str]:
     if source is NO_SCOPES:
         return frozenset()
     if source is None:
-        source = "scope" if "scope" in values else "scopes"
-    granted = values.get(source) if isinstance(source, str) else _extracted(source, values)
-    return scope_set(granted)
+        return scope_set(values.get("scope" if "scope" in values else "scopes"))
+    return scope_set(values.get(source) if isinstance(source, str) else _extracted(source, values))
 
 
 def scope_set(granted: Any) -> frozenset[str]:
     """The scopes of a space-separated string or of an array of strings."""
     if granted is None:
         return frozenset()
-    names = granted.split(" ") if isinstance(granted, str) else granted
-    if not isinstance(names, (list, tuple, set, frozenset)) or not all(isinstance(name, str) for name in names):
+    if isinstance(granted, str):
+        return _scopes_of_text(granted)
+    if not isinstance(granted, (list, tuple, set, frozenset)) or not all(isinstance(name, str) for name in granted):
         raise InvalidToken("bad_claim")
-    return frozenset(name for name in names if name)
+    return frozenset(granted) - _NO_NAME
 
 
-def _identity(values: Mapping[str, Any], settings: SignedTokens, signing_input: bytes) -> str:
-    authority = settings.authority or settings.name
-    token_id = values.get("jti")
-    if token_id is not None:
-        return token_identity(authority, token_id)
-    return nameless_identity(authority, signing_input)
+@lru_cache(maxsize=1024)
+def _scopes_of_text(text: str) -> frozenset[str]:
+    """Tokens are many and their scopes few, so equal texts share one set."""
+    return frozenset(text.split(" ")) - _NO_NAME

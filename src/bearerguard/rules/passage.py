@@ -52,7 +52,7 @@ def _check(pattern: object) -> None:
     plain = pattern.removesuffix("/*")
     if "*" in plain or (plain != "/" and _DOUBTFUL.search(plain)):
         raise SettingsError(
-            f"the exempt path {pattern!r} has a '*' inside, a trailing slash, '%', or a segment that is empty, '.' or '..'; "
+            f"the exempt path {pattern!r} has a '*' inside, a trailing slash, a '%', or an empty, '.' or '..' segment; "
             "write a plain path, or a plain path and '/*'"
         )
 

@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..claims import Claims, origin_of
 from ..encoding import base64url
 from ..errors import StoreUnavailable, TokenRevoked
 
@@ -26,13 +27,19 @@ class Epoch:
 
 
 def token_identity(authority: str, token_id: str) -> str:
-    """The identity of a token with a jti, which its authority never gives twice."""
+    """What tells a token from all others of its authority: its jti."""
     return _digest("token-id", authority, token_id)
 
 
-def nameless_identity(authority: str, signing_input: bytes) -> str:
-    """The identity of a token without a jti: what was signed."""
-    return _digest("signing-input", authority, hashlib.sha256(signing_input).hexdigest())
+def identity_of(claims: Claims) -> str | None:
+    """What these claims' token is revoked and spent under: its jti, or else the digest of what was signed."""
+    origin = origin_of(claims)
+    if origin is None:
+        return None
+    authority, named = origin
+    if isinstance(named, str):
+        return token_identity(authority, named)
+    return _digest("signing-input", authority, named.hex())
 
 
 def token_name(identity: str) -> str:

@@ -1,0 +1,1 @@
+"""Outbound HTTP, and work that is done once for many callers. Only this package imports httpx."""

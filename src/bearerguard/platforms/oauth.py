@@ -1,0 +1,88 @@
+"""OAuth: JWT access tokens of any authorization server, as RFC 9068 describes them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NotRequired, TypedDict, Unpack
+
+from ..checks import check_text
+from ..claim_rules import ABSENT, Expected, NamedRules
+from ..errors import SettingsError
+from ..keys import JwksKeys, StaticKeys
+from ..settings import SignedTokens
+from . import Overrides
+
+__all__ = ["AccessTokenClaims", "jwt_access_tokens"]
+
+_ASYMMETRIC = (
+    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519",
+)  # fmt: skip
+
+
+class AccessTokenClaims(TypedDict):
+    """What an access token says; one that follows RFC 9068 also has `sub`, `client_id`, `iat` and `jti`."""
+
+    iss: str
+    exp: float
+    aud: NotRequired[str | list[str]]
+    sub: NotRequired[str]
+    client_id: NotRequired[str]
+    iat: NotRequired[float]
+    jti: NotRequired[str]
+    scope: NotRequired[str]
+
+
+def jwt_access_tokens(
+    issuer: str,
+    audience: Expected,
+    *,
+    jwks_url: str | None = None,
+    keys: StaticKeys | JwksKeys | None = None,
+    algorithms: Sequence[str] = _ASYMMETRIC,
+    rfc9068: bool = True,
+    **overrides: Unpack[Overrides],
+) -> SignedTokens:
+    """Settings for JWT access tokens: the user is `sub`, the scopes are those of `scope`.
+
+    ```python
+    oauth.jwt_access_tokens("https://id.example.com", "https://orders.example.com")
+    oauth.jwt_access_tokens("https://acme.eu.auth0.com/", "https://orders.example.com", rfc9068=False)
+    ```
+
+    Without `jwks_url` the keys are fetched from `{issuer}/.well-known/jwks.json`. Many servers keep them there and no
+    standard says so: look up `jwks_uri` in the server's metadata, and give it if it differs.
+
+    `rfc9068=False` is for servers whose access tokens are of another make: `typ` is then no longer `at+jwt`, and
+    `sub`, `client_id`, `iat` and `jti` may be missing. An ID token for the same audience may then pass as an access
+    token, so let `audience` name your API alone and never a client.
+    """
+    return SignedTokens(
+        keys=_keys(issuer, jwks_url, keys),
+        algorithms=algorithms,
+        issuer=issuer,
+        audience=audience,
+        typ="at+jwt" if rfc9068 else None,
+        required=("exp", "iat", "sub", "client_id", "jti") if rfc9068 else ("exp",),
+        scopes="scope",
+        user="sub",
+        rules=_RFC_9068 if rfc9068 else _NO_ID_TOKEN,
+        claims_type=AccessTokenClaims,
+        **(Overrides(name="oauth.jwt") | overrides),
+    )
+
+
+# RFC 6749, appendix A.1: a client identifier is printable ASCII.
+_RFC_9068: NamedRules = {"client_id": re.compile(r"[\x20-\x7e]+")}
+
+# OpenID Connect Core, 3.1.3.6 and 3.3.2.11: the claims that only ID tokens have.
+_NO_ID_TOKEN: NamedRules = {"at_hash": ABSENT, "c_hash": ABSENT}
+
+
+def _keys(issuer: str, jwks_url: str | None, keys: StaticKeys | JwksKeys | None) -> StaticKeys | JwksKeys:
+    check_text("issuer", issuer)
+    if keys is not None and jwks_url is not None:
+        raise SettingsError("jwks_url and keys both say where the keys are; give one of them")
+    if keys is not None:
+        return keys
+    return JwksKeys(jwks_url or f"{issuer.removesuffix('/')}/.well-known/jwks.json")

@@ -1,0 +1,75 @@
+"""What the Redis port asks of a client, and how a client fails. No redis in here."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+MOST_CONNECTIONS = 16
+SILENCE_SECONDS = 0.25
+
+
+class WireError(Exception):
+    """Redis did not do what it was asked.
+
+    The text is the name of a class or an error code: what redis-py itself says may hold keys and values.
+    """
+
+
+class Crowded(WireError):
+    """So much of the time went by in the queue that the server was not asked, or had hardly time to let us in."""
+
+
+class NotSent(WireError):
+    """The command was not done: it never left, or it was refused before it was looked at."""
+
+
+class ReplyGone(WireError):
+    """The command may have been done: it left, and no whole reply came back."""
+
+
+class ReplyLate(ReplyGone):
+    """The time was over before the reply had come, after SILENCE_SECONDS at the least."""
+
+
+class ReplyNotAwaited(ReplyGone):
+    """So much of the time went by in the queue that the server had less than SILENCE_SECONDS to answer."""
+
+
+def connection_overdue(seconds_left: float) -> WireError:
+    """What it means that no connection came, although that much time was left for it."""
+    return (NotSent if seconds_left >= SILENCE_SECONDS else Crowded)("TimeoutError")
+
+
+def reply_overdue(seconds_left: float) -> ReplyGone:
+    """What it means that no reply came, although that much time was left for it when the command was sent."""
+    return (ReplyLate if seconds_left >= SILENCE_SECONDS else ReplyNotAwaited)("TimeoutError")
+
+
+class Refused(WireError):
+    """The server answered with an error."""
+
+
+class ScriptUnknown(Refused):
+    """The server has not seen the script of this digest yet."""
+
+
+class ValueUnreadable(Refused):
+    """The server holds a value of a wrong type or form."""
+
+
+class Wire(Protocol):
+    """A way to one Redis, of either flavour."""
+
+    async def execute(self, *command: str, within: float) -> Any:
+        """The reply to one command, undecoded, or a `WireError`."""
+        ...
+
+    async def close(self) -> None:
+        """Close what is open; the next command opens anew."""
+
+
+class LoopWire(Wire, Protocol):
+    """A wire whose connections live in one event loop."""
+
+    def abandon(self) -> None:
+        """Close the sockets of a loop that is closed itself."""
