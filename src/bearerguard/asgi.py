@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import cache, cached_property
+from hashlib import sha256
 from typing import Any
 
 from starlette.authentication import AuthCredentials, BaseUser, UnauthenticatedUser
@@ -22,7 +23,7 @@ from .carriers import Query
 from .checks import check_seconds
 from .claims import Claims
 from .core.ports import Ports, run_sync
-from .core.verification import Verdict
+from .core.recall import Verdict
 from .doorway import QUERY_ANSWER_HEADERS, Doorway, Preflight, answer_body, only_signed
 from .errors import AuthError, SettingsError, Unavailable
 from .rules.credentials import Presented, in_query
@@ -104,6 +105,7 @@ class BearerMiddleware:
             check_seconds("recheck_seconds", recheck_seconds, 0.05, 3600)
         self.app = app
         self._doorway = Doorway(verifier, exempt=exempt, optional=optional, realm=realm, preflight=preflight)
+        self._recalled = self._doorway.recalled
         self._connections = verifier.connections
         self._below = {kind: _Below(self._doorway, is_http=kind == "http") for kind in ("http", "websocket")}
         self._recheck_seconds = recheck_seconds
@@ -120,12 +122,14 @@ class BearerMiddleware:
         verdict: Verdict | None = None
         bearer = self._bearer(scope)
         try:
-            if bearer is not None:
-                verdict = await self._doorway.verdict_of_bearer(bearer, self._connections.of_this_loop())
-            else:
+            if bearer is None:
                 token, verdict = await self._judged(scope)
+            else:
+                digest, ports = sha256(bearer).digest(), self._connections.of_this_loop()
+                verdict = self._recalled(digest, ports) or await self._doorway.judged(bearer, digest, ports)
         except (AuthError, Unavailable) as error:
-            await self._refuse(self._doorway.blamed(error, bearer), scope, send)
+            fault = error if bearer is None else self._doorway.blamed(error, AsgiHead(scope))
+            await self._refuse(fault, scope, send)
             return
         access = Access(self._below[scope["type"]], None if verdict is None else verdict.claims, verdict)
         _attach(scope, access.claims)

@@ -11,9 +11,9 @@ from .access import Access
 from .carriers import BEARER, Header
 from .connections import Connections
 from .core.ports import Ports
-from .core.verification import Verdict
-from .errors import AuthError, Challenge, InvalidRequest, InvalidToken, MissingToken, SettingsError, Unavailable
-from .rules.credentials import Head, Presented, is_token68, presented
+from .core.recall import Verdict
+from .errors import AuthError, Challenge, MissingToken, SettingsError, Unavailable
+from .rules.credentials import Head, Presented, presented
 from .rules.passage import exempt_paths, is_preflight
 from .settings import Kind, SignedTokens
 from .verifier import Verifier
@@ -78,16 +78,21 @@ class Doorway:
         """The verdict on a token."""
         return await self._verification.verdict(token.token, self._verification.route(carrier=token.carrier), ports)
 
-    def verdict_of_bearer(self, credential: bytes, ports: Ports) -> Coroutine[Any, Any, Verdict]:
-        """The verdict on what follows "Bearer " in the one Authorization header, where no other carrier counts."""
-        return self._verification.verdict(credential, self._bearer_route, ports)
+    def recalled(self, digest: bytes, ports: Ports) -> Verdict | None:
+        """The verdict on a token after "Bearer " that was seen before, where nobody need be waited for; else None."""
+        return self._verification.recalled(digest, self._bearer_route, ports)
 
-    @staticmethod
-    def blamed(error: AuthError | Unavailable, credential: bytes | None) -> AuthError | Unavailable:
-        """`error`, unless its cause is that the credential is none: then the request is at fault, and not the token."""
-        if credential is None or not isinstance(error, InvalidToken) or is_token68(credential):
-            return error
-        return InvalidRequest()
+    def judged(self, bearer: bytes, digest: bytes, ports: Ports) -> Coroutine[Any, Any, Verdict]:
+        """The verdict on a token after "Bearer ", for which keys and the store may have to be waited for."""
+        return self._verification.judged(bearer, digest, self._bearer_route, ports)
+
+    def blamed(self, error: AuthError | Unavailable, head: Head) -> AuthError | Unavailable:
+        """`error`, unless the request that carried a bad credential is at fault itself."""
+        try:
+            self.token(head)
+        except AuthError as fault:
+            return fault
+        return error
 
     async def spend(self, access: Access, ports: Ports) -> None:
         """Claim the one-time token of a request."""

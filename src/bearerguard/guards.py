@@ -16,7 +16,7 @@ import functools
 import inspect
 import re
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ParamSpec, TypeVar
 
@@ -87,7 +87,9 @@ NAME_A_KIND = (
 _guarded: weakref.WeakKeyDictionary[Callable[..., Any], tuple[Callable[..., Any], Requirement]] = (
     weakref.WeakKeyDictionary()
 )
-_superseded: weakref.WeakKeyDictionary[Callable[..., Any], str] = weakref.WeakKeyDictionary()
+_made_from: weakref.WeakKeyDictionary[Callable[..., Any], weakref.WeakSet[Callable[..., Any]]] = (
+    weakref.WeakKeyDictionary()
+)
 
 
 def requirement_of(view: Callable[..., Any]) -> Requirement | None:
@@ -96,12 +98,23 @@ def requirement_of(view: Callable[..., Any]) -> Requirement | None:
     return None if found is None else found[1]
 
 
-def guard_above(view: Callable[..., Any]) -> str | None:
-    """The name of a view that was guarded after something else had taken it; None for all others."""
+def was_guarded_too_late(view: Callable[..., Any], routed: Sequence[Callable[..., Any]]) -> bool:
+    """Whether a routed view was guarded after its route had taken it, so that the route serves it unguarded.
+
+    A view that is still known by its name was not decorated, but guarded on purpose for another route.
+    """
     try:
-        return _superseded.get(view)
+        guarded = _made_from.get(view)
     except TypeError:
-        return None
+        return False
+    if guarded is None or _is_known_by_name(view):
+        return False
+    return not ("<locals>" in getattr(view, "__qualname__", "") and any(one in guarded for one in routed))
+
+
+def _is_known_by_name(view: Callable[..., Any]) -> bool:
+    names: dict[str, object] = getattr(view, "__globals__", {})
+    return names.get(getattr(view, "__qualname__", "")) is view
 
 
 def requires_token(view: _View, /) -> _View:
@@ -172,7 +185,7 @@ def _guarding(view: _View, requirement: Requirement, name: str) -> _View:
     asked = asked.and_also(_asked_further_in(bare)).and_also(requirement)
     guarded = _wrapped(bare, asked)
     _guarded[guarded] = (bare, asked)
-    _remember_superseded(view)
+    _remember_origin(view, guarded)
     return guarded  # type: ignore[return-value]
 
 
@@ -186,10 +199,10 @@ def _asked_further_in(view: Callable[..., Any]) -> Requirement:
     return Requirement()
 
 
-def _remember_superseded(view: Callable[..., Any]) -> None:
+def _remember_origin(view: Callable[..., Any], guarded: Callable[..., Any]) -> None:
     # An object that cannot be referred to weakly was made on the spot, and no route has it.
     with contextlib.suppress(TypeError):
-        _superseded[view] = getattr(view, "__qualname__", type(view).__name__)
+        _made_from.setdefault(view, weakref.WeakSet()).add(guarded)
 
 
 def _wrapped(view: Callable[..., Any], requirement: Requirement) -> Callable[..., Any]:
@@ -213,22 +226,28 @@ def _function_of(view: Any) -> Callable[..., Any]:
 
 
 def _around_function(view: Callable[..., Any], requirement: Requirement) -> Callable[..., Any]:
+    check, once = requirement.check, requirement.once
+
     def guarded(*args: Any, **kwargs: Any) -> Any:
-        access = requirement.check(current_access())
-        if requirement.once:
+        access = check(current_access())
+        if once:
             access.spend()
-        kwargs.pop(HIDDEN_ARGUMENT, None)
+        if kwargs:
+            kwargs.pop(HIDDEN_ARGUMENT, None)
         return view(*args, **kwargs)
 
     return guarded
 
 
 def _around_coroutine(view: Callable[..., Any], requirement: Requirement) -> Callable[..., Any]:
+    check, once = requirement.check, requirement.once
+
     async def guarded(*args: Any, **kwargs: Any) -> Any:
-        access = requirement.check(current_access())
-        if requirement.once:
+        access = check(current_access())
+        if once:
             await access.aspend()
-        kwargs.pop(HIDDEN_ARGUMENT, None)
+        if kwargs:
+            kwargs.pop(HIDDEN_ARGUMENT, None)
         return await view(*args, **kwargs)
 
     return guarded

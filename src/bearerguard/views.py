@@ -6,21 +6,25 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from .errors import SettingsError
-from .guards import NAME_A_KIND, guard_above, requirement_of
+from .guards import NAME_A_KIND, requirement_of, was_guarded_too_late
 
 
 def check_guard_order(app: object, *, kinds_must_be_named: bool) -> None:
     """SettingsError for a view whose guard stands above its route decorator, or must name its kind and does not."""
-    for view in views_of(app):
-        name = guard_above(view)
-        if name is not None:
+    routed = tuple(views_of(app))
+    for view in routed:
+        if was_guarded_too_late(view, routed):
             raise SettingsError(
-                f"the view {name} is guarded above its route decorator, so its route would serve it unguarded; "
+                f"the view {_name(view)} is guarded above its route decorator, so its route would serve it unguarded; "
                 "put the guard below: first @app.get(...), then @requires_scope(...), then the function"
             )
         requirement = requirement_of(view) if kinds_must_be_named else None
         if requirement is not None and requirement.kinds is None:
-            raise SettingsError(f"{getattr(view, '__qualname__', view)}: {NAME_A_KIND}")
+            raise SettingsError(f"{_name(view)}: {NAME_A_KIND}")
+
+
+def _name(view: Callable[..., Any]) -> str:
+    return getattr(view, "__qualname__", type(view).__name__)
 
 
 def views_of(app: object) -> Iterator[Callable[..., Any]]:

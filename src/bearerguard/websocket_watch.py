@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
-from .core.verification import Verdict
+from .core.recall import Verdict
 from .errors import AuthError, Unavailable
 from .journal import logger
 
@@ -56,7 +56,7 @@ class Watch:
 
     async def _watch(self, verdict: Verdict) -> None:
         while True:
-            await asyncio.sleep(self._pause(verdict.seen.dies_at))
+            await asyncio.sleep(self._pause(verdict.dies_at))
             try:
                 verdict = await self._still_good(verdict)
             except AuthError as refusal:
@@ -69,7 +69,7 @@ class Watch:
         return max(0.0, min(often, dies_at - self._clock()))
 
     async def _still_good(self, verdict: Verdict) -> Verdict:
-        if self._recheck_seconds is None and self._clock() < verdict.seen.dies_at:
+        if self._recheck_seconds is None and self._clock() < verdict.dies_at:
             return verdict
         try:
             return await self._ask_again()

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from werkzeug.exceptions import BadRequest, Forbidden, HTTPException, ServiceUnavailable, Unauthorized
 from werkzeug.http import HTTP_STATUS_CODES
 from werkzeug.wrappers import Response
-from werkzeug.wsgi import ClosingIterator
 
 from .access import Access, enter, forget
 from .carriers import Query
 from .core.ports import run_sync
+from .core.recall import Verdict
 from .doorway import QUERY_ANSWER_HEADERS, Doorway, Preflight, answer_body, only_signed
 from .errors import AuthError, Unavailable
-from .rules.credentials import in_query
+from .rules.credentials import Presented, in_query
 from .rules.passage import METHOD_OVERRIDES
 from .settings import Kind, SignedTokens
 from .verifier import Verifier
@@ -51,26 +52,47 @@ class BearerMiddleware:
     ) -> None:
         self.app = app
         self._doorway = Doorway(verifier, exempt=exempt, optional=optional, realm=realm, preflight=preflight)
+        self._connections = verifier.connections
         self._below = _Below(self._doorway)
         self._order_is_checked = False
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
-        self._check_order()
-        head = WsgiHead(environ)
+        if not self._order_is_checked:
+            self._check_order()
+        token: Presented | None = None
+        verdict: Verdict | None = None
+        bearer = self._bearer(environ)
         try:
-            token = None if self._passes_unread(head) else self._doorway.token(head)
-            verdict = None
-            if token is not None:
-                verdict = run_sync(self._doorway.verdict(token, self._doorway.connections.blocking()))
+            if bearer is None:
+                token, verdict = self._judged(environ)
+            else:
+                digest, ports = sha256(bearer).digest(), self._connections.blocking()
+                verdict = self._doorway.recalled(digest, ports)
+                verdict = verdict or run_sync(self._doorway.judged(bearer, digest, ports))
         except (AuthError, Unavailable) as error:
-            self._doorway.dress(error)
-            return _refuse(error, environ, start_response)
+            fault = error if bearer is None else self._doorway.blamed(error, WsgiHead(environ))
+            return self._refuse(fault, environ, start_response)
         if token is not None and type(token.carrier) is Query:
             start_response = _hiding_the_query(environ, token.carrier, start_response)
         access = Access(self._below, None if verdict is None else verdict.claims, verdict)
         environ["bearerguard"] = access.claims
         return self._pass(access, environ, start_response)
+
+    def _bearer(self, environ: WSGIEnvironment) -> bytes | None:
+        """What follows "Bearer " in the one Authorization header of a request, where nothing else could count."""
+        sent: str = environ.get("HTTP_AUTHORIZATION", "")
+        if sent[:7] != "Bearer " or not self._doorway.takes_bearer_alone:
+            return None
+        return sent[7:].encode("latin-1", "replace")
+
+    def _judged(self, environ: WSGIEnvironment) -> tuple[Presented | None, Verdict | None]:
+        """The token of a request and the verdict on it; nothing of either for a request that passes as nobody."""
+        head = WsgiHead(environ)
+        token = None if self._passes_unread(head) else self._doorway.token(head)
+        if token is None:
+            return None, None
+        return token, run_sync(self._doorway.verdict(token, self._connections.blocking()))
 
     def _passes_unread(self, head: WsgiHead) -> bool:
         if self._doorway.is_preflight(head):
@@ -94,19 +116,23 @@ class BearerMiddleware:
             forget(access)
             if has_begun:
                 raise
-            if not error.is_dressed:
-                self._doorway.dress(error)
-            return _refuse(error, environ, start_response)
+            return self._refuse(error, environ, start_response)
         except BaseException:
             forget(access)
             raise
-        return ClosingIterator(answered, lambda: forget(access))
+        return _Answer(answered, access)
+
+    def _refuse(
+        self, error: AuthError | Unavailable, environ: WSGIEnvironment, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        if not error.is_dressed:
+            self._doorway.dress(error)
+        return _written_refusal(error, environ, start_response)
 
     def _check_order(self) -> None:
         """SettingsError, on every request, while a guard stands where it guards nothing."""
-        if not self._order_is_checked:
-            check_guard_order(self.app, kinds_must_be_named=self._doorway.kinds_must_be_named)
-            self._order_is_checked = True
+        check_guard_order(self.app, kinds_must_be_named=self._doorway.kinds_must_be_named)
+        self._order_is_checked = True
 
 
 class SessionTokenMiddleware(BearerMiddleware):
@@ -135,6 +161,27 @@ class SessionTokenMiddleware(BearerMiddleware):
 def answer(error: AuthError | Unavailable) -> Response:
     """Our errors as a werkzeug response, for an error handler where no door is around."""
     return Response(answer_body(error), error.status, error.headers(), content_type="application/json")
+
+
+class _Answer:
+    """An application's answer, after which the context is nobody's."""
+
+    __slots__ = ("_access", "_body")
+
+    def __init__(self, body: Iterable[bytes], access: Access) -> None:
+        self._body = body
+        self._access = access
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._body)
+
+    def close(self) -> None:
+        """Called by the server when the answer has been sent, or was broken off."""
+        try:
+            if hasattr(self._body, "close"):
+                self._body.close()
+        finally:
+            forget(self._access)
 
 
 class WsgiHead:
@@ -243,7 +290,9 @@ def _hiding_the_query(environ: WSGIEnvironment, carrier: Query, start_response: 
     return hiding
 
 
-def _refuse(error: AuthError | Unavailable, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+def _written_refusal(
+    error: AuthError | Unavailable, environ: WSGIEnvironment, start_response: StartResponse
+) -> Iterable[bytes]:
     body = answer_body(error)
     headers = {"Content-Type": "application/json", "Content-Length": str(len(body)), **error.headers()}
     start_response(f"{error.status} {HTTP_STATUS_CODES[error.status]}", list(headers.items()))

@@ -17,6 +17,10 @@ from .ports import HttpRequest, Ports
 class Keys(Protocol):
     """The keys of one kind of token."""
 
+    @property
+    def can_change(self) -> bool:
+        """Whether there will ever be another epoch."""
+
     def epoch(self, ports: Ports, /) -> int | None:
         """Which keys are trusted at this moment; None for no keys at all. Never waits."""
 
@@ -36,6 +40,8 @@ class FixedKeys:
 
     __slots__ = ("_ring",)
 
+    can_change = False
+
     def __init__(self, source: SharedSecrets | StaticKeys, algorithms: Sequence[str]) -> None:
         ignores_kid = isinstance(source, SharedSecrets) or source.ignores_kid
         self._ring = KeyRing(source.prepared(algorithms), ignores_kid=ignores_kid)
@@ -54,6 +60,8 @@ class FixedKeys:
 
 class FetchedKeys:
     """Keys that are fetched, kept and fetched again. Whoever needs a key that we hold never waits."""
+
+    can_change = True
 
     __slots__ = ("_algorithms", "_flight_key", "_held", "_monotonic", "_source")
 

@@ -18,10 +18,21 @@ class Judge(Protocol):
     keys: Keys
 
 
+class Verdict:
+    """A token that may be used now, and the epoch of the store that was asked about it, where there is one."""
+
+    __slots__ = ("claims", "dies_at", "epoch")
+
+    def __init__(self, claims: Claims, dies_at: float, epoch: str | None = None) -> None:
+        self.claims = claims
+        self.dies_at = dies_at
+        self.epoch = epoch
+
+
 class Seen:
     """A verified token, without the token: its claims, and what time, keys and revocation can change about them."""
 
-    __slots__ = ("_names", "claims", "dies_at", "judge", "key_epoch", "starts_at")
+    __slots__ = ("_names", "claims", "dies_at", "each_time", "judge", "key_epoch", "keys", "starts_at", "verdict")
 
     def __init__(self, judge: Judge, claims: Claims, starts_at: float, dies_at: float, key_epoch: int) -> None:
         self.judge = judge
@@ -29,6 +40,9 @@ class Seen:
         self.starts_at = starts_at
         self.dies_at = dies_at
         self.key_epoch = key_epoch
+        self.keys = judge.keys if judge.keys.can_change else None
+        self.each_time = judge.kind.each_time
+        self.verdict = Verdict(claims, dies_at)
         self._names: tuple[str, ...] | None = None
 
     @property

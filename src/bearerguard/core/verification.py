@@ -16,20 +16,9 @@ from ..settings import Kind
 from .denylist import Revocations
 from .keys import Keys, keys_of
 from .ports import Ports, Store
-from .recall import Recall, Seen
+from .recall import Recall, Seen, Verdict
 
 MAX_HEADERS = 256
-
-
-class Verdict:
-    """A token that may be used now, and the epoch of the store that was asked about it."""
-
-    __slots__ = ("claims", "epoch", "seen")
-
-    def __init__(self, seen: Seen, epoch: str | None) -> None:
-        self.seen = seen
-        self.claims = seen.claims
-        self.epoch = epoch
 
 
 class SignedJudge:
@@ -88,9 +77,11 @@ class Route:
     def recalled(self, digest: bytes, ports: Ports) -> Seen | None:
         """The token, if it was seen here and its key is still trusted; InvalidToken if its time is over."""
         seen = self._recall.find(digest)
-        if seen is None or seen.judge.keys.epoch(ports) != seen.key_epoch:
+        if seen is None or (seen.keys is not None and seen.keys.epoch(ports) != seen.key_epoch):
             return None
-        check_time(seen.starts_at, seen.dies_at, now=self._clock())
+        now = self._clock()
+        if not seen.starts_at <= now < seen.dies_at:
+            check_time(seen.starts_at, seen.dies_at, now=now)
         return seen
 
     async def judged(self, token: bytes, digest: bytes, ports: Ports) -> Seen:
@@ -146,21 +137,39 @@ class Verification:
         return self._by_kind[kind]
 
     async def verdict(self, token: bytes, route: Route, ports: Ports) -> Verdict:
-        """The token's claims, if every rule holds now; else AuthError, or Unavailable where we could not find out.
+        """The token's claims, if every rule holds now; else AuthError, or Unavailable where we could not find out."""
+        digest = sha256(token).digest()
+        return self.recalled(digest, route, ports) or await self.judged(token, digest, route, ports)
 
-        Of a token that was seen before, time, key, revocation and the kind's own checks are looked at each time.
+    def recalled(self, digest: bytes, route: Route, ports: Ports) -> Verdict | None:
+        """The verdict on a token that was seen before, where nobody need be waited for; else None.
+
+        It is what `judged` would say: time, key, revocation and the kind's own checks are looked at each time.
         """
         seen: Seen | None = None
         try:
-            digest = sha256(token).digest()
+            seen = route.recalled(digest, ports)
+            if seen is None or not (ports.store.is_blank or self._is_known_unrevoked(seen, ports.store)):
+                return None
+            if seen.each_time:
+                check_each_time(seen.claims, seen.judge.kind)
+        except AuthError as error:
+            error.kind = route.only_kind if seen is None else seen.claims.kind
+            raise
+        return seen.verdict
+
+    async def judged(self, token: bytes, digest: bytes, route: Route, ports: Ports) -> Verdict:
+        """The verdict, for which keys and the store may have to be waited for."""
+        seen: Seen | None = None
+        try:
             seen = route.recalled(digest, ports) or await route.judged(token, digest, ports)
             epoch = None if self._is_known_unrevoked(seen, ports.store) else await self._epoch(seen, ports.store)
-            if seen.judge.kind.each_time:
+            if seen.each_time:
                 check_each_time(seen.claims, seen.judge.kind)
         except AuthError as error:
             error.kind = error.kind or (route.only_kind if seen is None else seen.claims.kind)
             raise
-        return Verdict(seen, epoch)
+        return seen.verdict if epoch is None else Verdict(seen.claims, seen.dies_at, epoch)
 
     def _is_known_unrevoked(self, seen: Seen, store: Store) -> bool:
         """Whether the store knows so without waiting; TokenRevoked if what it knows is the contrary."""
@@ -188,4 +197,4 @@ class Verification:
         identity = identity_of(verdict.claims)
         if identity is None:
             raise InvalidToken("not_single_use")
-        await self._revocations.spend(identity, ports.store, epoch_read=verdict.epoch, dies_at=verdict.seen.dies_at)
+        await self._revocations.spend(identity, ports.store, epoch_read=verdict.epoch, dies_at=verdict.dies_at)

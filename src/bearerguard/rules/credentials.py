@@ -90,18 +90,14 @@ def _of_header(value: str, scheme: str | None) -> str | None:
 
 
 def _token68(token: str, max_bytes: int) -> bytes:
+    """The token as bytes, if it is a b64token (RFC 6750, section 2.1)."""
     if len(token) > max_bytes:
         raise InvalidToken("too_large")
     text = token.encode("utf-8", "surrogatepass")
-    if not is_token68(text):
+    letters = text.rstrip(b"=")
+    if not letters or letters.translate(None, TOKEN68):
         raise InvalidRequest("malformed_credentials")
     return text
-
-
-def is_token68(text: bytes) -> bool:
-    """Whether `text` is a b64token (RFC 6750, section 2.1)."""
-    letters = text.rstrip(b"=")
-    return bool(letters) and not letters.translate(None, TOKEN68)
 
 
 def _elsewhere(head: Head, carrier: Carrier) -> str | None:

@@ -137,15 +137,15 @@ class _Abrupt:
         await super().disconnect(nowait, **why)  # type: ignore[misc]
 
 
-class _AbruptTcp(_Abrupt, Connection):
+class _AbruptTcp(_Abrupt, Connection):  # type: ignore[misc]
     pass
 
 
-class _AbruptTls(_Abrupt, SSLConnection):
+class _AbruptTls(_Abrupt, SSLConnection):  # type: ignore[misc]
     pass
 
 
-class _AbruptUnix(_Abrupt, UnixDomainSocketConnection):
+class _AbruptUnix(_Abrupt, UnixDomainSocketConnection):  # type: ignore[misc]
     pass
 
 

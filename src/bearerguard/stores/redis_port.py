@@ -56,7 +56,7 @@ class RedisPort:
         """No: what Redis holds is not known without asking it."""
         return False
 
-    def peek(self, _: Sequence[str]) -> None:
+    def peek(self, names: Sequence[str]) -> None:
         """Nothing, for the same reason."""
 
     async def read(self, names: Sequence[str], *, within: float) -> Sequence[str | None]:
