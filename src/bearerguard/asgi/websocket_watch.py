@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
-from .core.recall import Verdict
-from .errors import AuthError, Unavailable
-from .journal import logger
+from ..core.recall import Verdict
+from ..errors import AuthError, Unavailable
+from ..journal import logger
 
 Message: TypeAlias = Any
 Receive: TypeAlias = Callable[[], Awaitable[Message]]

@@ -1,0 +1,66 @@
+"""The head of a WSGI request: what the rules read of it, and what is taken out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..carriers import Query
+from ..doorway import QUERY_ANSWER_HEADERS
+from ..rules.credentials import in_query
+from ..rules.passage import METHOD_OVERRIDES
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+
+class WsgiHead:
+    """The head of a WSGI request."""
+
+    __slots__ = ("environ", "method")
+
+    is_websocket = False
+
+    def __init__(self, environ: WSGIEnvironment) -> None:
+        self.environ = environ
+        self.method: str = environ["REQUEST_METHOD"]
+
+    @property
+    def path(self) -> str:
+        """The path below the application's mount, which WSGI hands over as bytes in disguise."""
+        path: str = self.environ.get("PATH_INFO", "")
+        return path.encode("latin-1").decode("utf-8", "replace")
+
+    @property
+    def query(self) -> str:
+        """The query string."""
+        query: str = self.environ.get("QUERY_STRING", "")
+        return query
+
+    def fields(self, name: str) -> Sequence[str]:
+        """The value of one header; servers have joined repeated ones with commas."""
+        key = name.upper().replace("-", "_")
+        value = self.environ.get(key if key in ("CONTENT_LENGTH", "CONTENT_TYPE") else f"HTTP_{key}")
+        return () if value is None else (value,)
+
+
+def forget_method_overrides(environ: WSGIEnvironment) -> None:
+    """Take out the headers that would make another request of a preflight."""
+    for name in METHOD_OVERRIDES:
+        environ.pop(f"HTTP_{name.upper().replace('-', '_')}", None)
+
+
+def hiding_the_query(environ: WSGIEnvironment, carrier: Query, start_response: StartResponse) -> StartResponse:
+    """Take the token out of the address that the application and the access log see, and forbid to keep the answer."""
+    _, rest = in_query(environ["QUERY_STRING"], carrier.name)
+    environ["QUERY_STRING"] = rest
+    for name in ("REQUEST_URI", "RAW_URI"):
+        if name in environ:
+            environ[name] = environ[name].partition("?")[0] + (f"?{rest}" if rest else "")
+    about_keeping = {name.lower() for name in QUERY_ANSWER_HEADERS}
+
+    def hiding(status: str, headers: list[tuple[str, str]], *more: Any) -> Callable[[bytes], object]:
+        kept = [pair for pair in headers if pair[0].lower() not in about_keeping]
+        return start_response(status, [*kept, *QUERY_ANSWER_HEADERS.items()], *more)
+
+    return hiding
