@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from threading import Lock
 
 from .errors import AuthError, MissingToken, Unavailable
@@ -53,6 +55,17 @@ def failed(component: str, error: BaseException, *, elapsed: float) -> None:
     cause = error.__cause__ or error
     text = f"{component} failed after {elapsed:.3f} s: {type(cause).__name__}"
     _say(logging.WARNING, component, text, per_second=1)
+
+
+@contextmanager
+def told_if_unavailable(component: str) -> Generator[None, None, None]:
+    """Say so, if what is done in here raises `Unavailable`."""
+    started = time.monotonic()
+    try:
+        yield
+    except Unavailable as error:
+        failed(component, error, elapsed=time.monotonic() - started)
+        raise
 
 
 def rule_raised(name: str, error: BaseException) -> None:

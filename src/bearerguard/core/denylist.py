@@ -46,7 +46,8 @@ class Revocations:
         if not store.keeps_epoch:
             check_marks(names, await store.read(names, within=STORE_SECONDS), issued_at=issued_at, leeway=leeway)
             return None
-        raw, values = await self._read_with_epoch(names, store)
+        with journal.told_if_unavailable("store"):
+            raw, values = await self._read_with_epoch(names, store)
         check_epoch(epoch(raw), issued_at=issued_at, leeway=leeway, horizon=horizon, now=self._clock())
         check_marks(names, values, issued_at=issued_at, leeway=leeway)
         return raw
@@ -77,33 +78,39 @@ class Revocations:
 
     async def revoke(self, names: Iterable[str], number: int, store: Store, *, keep_seconds: int) -> None:
         """Raise the mark under each name; every process refuses from its next check on."""
-        for name in names:
-            await store.raise_mark(name, number, keep_seconds=keep_seconds, within=STORE_SECONDS)
+        with journal.told_if_unavailable("store"):
+            for name in names:
+                await store.raise_mark(name, number, keep_seconds=keep_seconds, within=STORE_SECONDS)
 
     async def spend(self, identity: str, store: Store, *, epoch_read: str | None, dies_at: float) -> None:
         """Claim a one-time token; TokenReplayed for whoever comes second."""
         keep = keep_seconds(dies_at, now=self._clock())
-        name, nonce, started = spent_name(identity), secrets.token_urlsafe(12), time.monotonic()
-        try:
-            outcome = await store.spend(name, nonce, epoch=epoch_read, keep_seconds=keep, within=STORE_SECONDS)
-        except ReplyLost as lost:
-            outcome = await self._outcome_after_lost_reply(name, nonce, store, lost, within=_left(started))
+        with journal.told_if_unavailable("store"):
+            outcome = await self._spent(spent_name(identity), store, epoch_read, keep)
         if outcome is Spent.REPLAYED:
             raise TokenReplayed
         if outcome is Spent.OTHER_EPOCH:
             raise StoreUnavailable("token_state_unknown")
 
-    async def _outcome_after_lost_reply(
-        self, name: str, nonce: str, store: Store, lost: ReplyLost, *, within: float
-    ) -> Spent:
+    async def _spent(self, name: str, store: Store, epoch_read: str | None, keep: int) -> Spent:
+        nonce, started = secrets.token_urlsafe(12), time.monotonic()
         try:
-            (value,) = await store.read((name,), within=within)
-            standing = spent_nonce(value)
-        except StoreUnavailable:
-            raise lost from None
-        if standing is None:
-            raise lost
+            return await store.spend(name, nonce, epoch=epoch_read, keep_seconds=keep, within=STORE_SECONDS)
+        except ReplyLost as lost:
+            standing = await _standing_nonce(name, store, lost, within=_left(started))
         return Spent.FIRST if standing == nonce else Spent.REPLAYED
+
+
+async def _standing_nonce(name: str, store: Store, lost: ReplyLost, *, within: float) -> str:
+    """The nonce of whoever claimed the token, read once after a reply was lost; else that loss is the answer."""
+    try:
+        (value,) = await store.read((name,), within=within)
+        standing = spent_nonce(value)
+    except StoreUnavailable:
+        raise lost from None
+    if standing is None:
+        raise lost
+    return standing
 
 
 def _left(started: float) -> float:

@@ -1,0 +1,94 @@
+"""The command: `python -m tests.benchmarks` from the root of the repository."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from . import rows, servers
+from .goals import Verdict, verdicts
+from .harness import Scenario
+from .report import PAGE, PageError, Report, write_section
+
+ATTEMPTS = 5
+SLACK = 1.1
+
+
+def main() -> int:
+    options = _options()
+    chosen = rows.scenarios(tuple(options.only))
+    if not chosen:
+        print("no row has all the words of --only", file=sys.stderr)
+        return 2
+    if options.quick:
+        return _quick(chosen, options.slack)
+    report = _full(chosen, rounds=options.rounds, with_servers=options.servers)
+    print(report.to_markdown())
+    if options.json:
+        options.json.write_text(report.to_json(), encoding="utf-8")
+    return _write(report) if options.write else 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description="What protection costs, as ratios.")
+    parser.add_argument(
+        "--only", metavar="WORD", nargs="+", default=(), help="rows with all these words: ASGI, HS256, repeat"
+    )
+    parser.add_argument("--rounds", type=int, default=rows.FULL.rounds, help="rounds per row (default: %(default)s)")
+    parser.add_argument("--servers", action="store_true", help="also requests/s behind uvicorn")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="the same facts for machines")
+    parser.add_argument("--write", action="store_true", help="put the tables into docs/performance.md")
+    parser.add_argument(
+        "--quick", action="store_true", help=f"check the goals only, best of up to {ATTEMPTS} short runs"
+    )
+    parser.add_argument("--slack", metavar="FACTOR", type=float, default=SLACK,
+                        help="with --quick, fail above goal x FACTOR (default: %(default)s)")  # fmt: skip
+    options = parser.parse_args()
+    if options.quick and (options.write or options.servers or options.json):
+        parser.error("--quick only checks; leave out --write, --servers and --json")
+    if options.write and options.only:
+        parser.error("--write keeps a whole run; leave out --only")
+    return options
+
+
+def _full(chosen: Sequence[Scenario], *, rounds: int, with_servers: bool) -> Report:
+    results = []
+    for result in rows.measure(list(chosen), rows.Size(rounds=rounds)):
+        print(f"measured {result.scenario}", file=sys.stderr)
+        results.append(result)
+    if not with_servers:
+        return Report(results)
+    return Report(results, servers.measure())
+
+
+def _write(report: Report) -> int:
+    try:
+        write_section(PAGE, report.to_markdown())
+    except PageError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _quick(chosen: Sequence[Scenario], slack: float) -> int:
+    """Each goal by the best of several short runs; what is within its goal is not measured again."""
+    best: dict[Scenario, Verdict] = {}
+    for _ in range(ATTEMPTS):
+        still = [one for one in chosen if one not in best or not best[one].met()]
+        for result in rows.measure(still, rows.QUICK):
+            best[result.scenario] = verdicts([result])[0].better_of(best.get(result.scenario))
+    for verdict in best.values():
+        print(_line(verdict, slack))
+    return 0 if all(verdict.met(slack) for verdict in best.values()) else 1
+
+
+def _line(verdict: Verdict, slack: float) -> str:
+    measured = "not measured" if verdict.measured is None else f"{verdict.measured:.2f}"
+    word = "ok" if verdict.met() else f"within {slack} x the goal" if verdict.met(slack) else "TOO SLOW"
+    return f"{verdict.goal}: {measured} (goal {verdict.limit}) {word}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,141 @@
+"""Who is measured behind ASGI: one Starlette app with one tiny view, protected in different ways."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
+
+import jwt
+from starlette.applications import Starlette
+from starlette.authentication import AuthCredentials, AuthenticationBackend, AuthenticationError, SimpleUser, requires
+from starlette.middleware import Middleware
+from starlette.middleware.authentication import AuthenticationMiddleware
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from .floor import AsgiFloor, FloorVerifier, signature_check
+from .harness import BARE, FLOOR, OURS, LeftOut, Served
+from .tokens import AUDIENCE, ISSUER, Signer, claims_by_pyjwt
+from .traffic import ANSWER, PATH, asgi_scope
+
+
+async def orders(request: Request) -> Response:
+    """The view that everybody serves."""
+    return JSONResponse(ANSWER)
+
+
+def bare(signer: Signer) -> ASGIApp:
+    return Starlette(routes=[Route(PATH, orders)])
+
+
+def floor(signer: Signer) -> ASGIApp:
+    check = signature_check(signer.algorithm, signer.public)
+    verifier = FloorVerifier(signer.algorithm, check, issuer=ISSUER, audience=AUDIENCE)
+    return Starlette(routes=[Route(PATH, orders)], middleware=[Middleware(AsgiFloor, verifier=verifier)])
+
+
+def bearerguard(signer: Signer) -> ASGIApp:
+    from bearerguard import requires_token
+    from bearerguard.asgi import SessionTokenMiddleware
+
+    from .ours import verifier_for
+
+    protected = [Middleware(SessionTokenMiddleware, verifier=verifier_for(signer))]
+    return Starlette(routes=[Route(PATH, requires_token(orders))], middleware=protected)
+
+
+def starlette_with_pyjwt(signer: Signer) -> ASGIApp:
+    protected = [Middleware(AuthenticationMiddleware, backend=PyJwtBackend(signer), on_error=_unauthorized)]
+    return Starlette(routes=[Route(PATH, requires("read:orders", status_code=401)(orders))], middleware=protected)
+
+
+class PyJwtBackend(AuthenticationBackend):
+    """What Starlette's documentation shows, with PyJWT and a denylist inside."""
+
+    def __init__(self, signer: Signer) -> None:
+        self.signer = signer
+        self.denied: set[str] = set()
+
+    async def authenticate(self, conn: HTTPConnection) -> tuple[AuthCredentials, SimpleUser] | None:
+        scheme, _, token = conn.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            return None
+        try:
+            claims = claims_by_pyjwt(token, self.signer)
+        except jwt.InvalidTokenError as error:
+            raise AuthenticationError("the token is not valid") from error
+        if claims["jti"] in self.denied:
+            raise AuthenticationError("the token has been revoked")
+        return AuthCredentials(claims["scope"].split()), SimpleUser(claims["sub"])
+
+
+def _unauthorized(conn: HTTPConnection, error: Exception) -> Response:
+    return JSONResponse({"error": "invalid_token"}, 401, {"WWW-Authenticate": "Bearer"})
+
+
+def mcp_with_fastmcp(signer: Signer) -> ASGIApp:
+    from fastmcp.server.auth.providers.jwt import JWTVerifier
+    from mcp.server.auth.middleware.bearer_auth import RequireAuthMiddleware
+
+    warnings.filterwarnings("ignore", message="EdDSA is deprecated", module="joserfc")
+    try:
+        verifier = JWTVerifier(
+            public_key=signer.public_text, algorithm=signer.algorithm, issuer=ISSUER, audience=AUDIENCE
+        )
+    except ValueError as error:
+        raise LeftOut(str(error)) from error
+    view = RequireAuthMiddleware(_as_app(orders), required_scopes=["read:orders"])
+    return Starlette(routes=[Route(PATH, view)], middleware=verifier.get_middleware())
+
+
+def _as_app(view: Callable[[Request], Any]) -> ASGIApp:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        response = await view(Request(scope, receive, send))
+        await response(scope, receive, send)
+
+    return app
+
+
+CONTESTANTS: Mapping[str, Callable[[Signer], ASGIApp]] = {
+    BARE: bare,
+    FLOOR: floor,
+    OURS: bearerguard,
+    "Starlette AuthenticationMiddleware + PyJWT": starlette_with_pyjwt,
+    "mcp + fastmcp JWTVerifier": mcp_with_fastmcp,
+}
+
+
+class AsgiServe:
+    """Serves blocks of requests to one app, all on the loop of `runner`."""
+
+    def __init__(self, app: ASGIApp, runner: asyncio.Runner) -> None:
+        self.app = app
+        self.runner = runner
+
+    def __call__(self, tokens: Sequence[str | None]) -> Served:
+        return self.runner.run(self._serve(tokens))
+
+    async def _serve(self, tokens: Sequence[str | None]) -> Served:
+        nanoseconds: list[int] = []
+        statuses: list[int] = []
+
+        async def send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                statuses.append(cast(int, message["status"]))
+
+        app = self.app
+        for token in tokens:
+            scope = asgi_scope(token)
+            start = time.perf_counter_ns()
+            await app(scope, _receive, send)
+            nanoseconds.append(time.perf_counter_ns() - start)
+        return Served(nanoseconds, statuses)
+
+
+async def _receive() -> Message:
+    return {"type": "http.request", "body": b"", "more_body": False}

@@ -1,0 +1,180 @@
+"""What a run says: Markdown for people, JSON for machines, and the section of docs/performance.md."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from .goals import Verdict, verdicts
+from .harness import Figures, Result
+from .load import CONNECTIONS
+from .servers import Throughput
+
+BEGIN = "<!-- bench:begin -->"
+END = "<!-- bench:end -->"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "performance.md"
+
+_PACKAGES = (
+    "bearerguard",
+    "starlette",
+    "flask",
+    "werkzeug",
+    "PyJWT",
+    "cryptography",
+    "flask-jwt-extended",
+    "mcp",
+    "fastmcp",
+    "uvicorn",
+    "httptools",
+    "uvloop",
+)
+
+
+class PageError(Exception):
+    """docs/performance.md is not as `write_section` needs it; nothing was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Everything that one run found out."""
+
+    results: Sequence[Result]
+    throughput: Sequence[Throughput] = ()
+    surroundings: dict[str, str] = field(default_factory=lambda: _surroundings())
+
+    @property
+    def verdicts(self) -> list[Verdict]:
+        return verdicts(self.results, self.throughput)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same facts for machines; scenarios and figures under their own names."""
+        return {
+            "surroundings": self.surroundings,
+            "results": [asdict(one) for one in self.results],
+            "throughput": [asdict(one) for one in self.throughput],
+            "verdicts": [asdict(one) | {"met": one.met()} for one in self.verdicts],
+        }
+
+    def to_json(self) -> str:
+        return json.dumps(self.to_dict(), indent=2) + "\n"
+
+    def to_markdown(self) -> str:
+        """Tables, without a heading above them: the page that takes them has its own."""
+        parts = [_measured_on(self.surroundings), *_in_process_tables(self.results)]
+        if self.throughput:
+            parts.append(_throughput_table(self.throughput))
+        parts.append(_goals_table(self.verdicts))
+        return "\n\n".join(parts) + "\n"
+
+
+def with_section(page: str, section: str) -> str:
+    """`page` with `section` between its two markers; PageError unless each marker is there once, in order."""
+    for marker in (BEGIN, END):
+        if page.count(marker) != 1:
+            raise PageError(f"{marker} is there {page.count(marker)} times; write it once")
+    before, _, rest = page.partition(BEGIN)
+    if END in before:
+        raise PageError(f"{END} stands before {BEGIN}; swap them")
+    after = rest.partition(END)[2]
+    return f"{before}{BEGIN}\n\n{section.strip()}\n\n{END}{after}"
+
+
+def write_section(page: Path, section: str) -> None:
+    """Replace the section of `page`, whole or not at all."""
+    if not page.is_file():
+        raise PageError(f"there is no {page.name}; create it with the lines {BEGIN} and {END}")
+    text = with_section(page.read_text(encoding="utf-8"), section)
+    draft = page.with_name(f"{page.name}.new")
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(page)
+
+
+def _surroundings() -> dict[str, str]:
+    facts = {
+        "date": datetime.now(UTC).date().isoformat(),
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "system": f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors",
+    }
+    for package in _PACKAGES:
+        try:
+            facts[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return facts
+
+
+def _measured_on(facts: dict[str, str]) -> str:
+    packages = ", ".join(f"{name} {facts[name]}" for name in _PACKAGES if name in facts)
+    return f"Measured on {facts['date']} with {facts['python']} on {facts['system']}: {packages}."
+
+
+def _in_process_tables(results: Sequence[Result]) -> list[str]:
+    groups: dict[str, list[Result]] = {}
+    for one in results:
+        groups.setdefault(f"{one.scenario.door}, {one.scenario.sight}", []).append(one)
+    return [f"### {title}\n\n{_in_process_table(group)}{_notes(group)}" for title, group in groups.items()]
+
+
+def _in_process_table(results: Iterable[Result]) -> str:
+    heads = ("", "", "time", "overhead", "total, x bare", "overhead, x floor's", "total, x floor")
+    rows = [(result.scenario.algorithm, *_cells(figures)) for result in results for figures in result.figures]
+    return _table(heads, rows, align="llrrrrr")
+
+
+def _cells(figures: Figures) -> tuple[str, ...]:
+    return (
+        figures.contestant,
+        f"{figures.microseconds:.1f} us",
+        f"{figures.overhead:+.1f} us",
+        f"{figures.times_bare:.2f}",
+        f"{figures.overhead_times_floor:.2f}",
+        f"{figures.times_floor:.2f}",
+    )
+
+
+def _notes(results: Iterable[Result]) -> str:
+    rows: dict[tuple[str, str], list[str]] = {}
+    for one in results:
+        for reason in one.left_out.items():
+            rows.setdefault(reason, []).append(one.scenario.algorithm)
+    return "".join(f"\n\nLeft out of {', '.join(those)}: {name} ({why})." for (name, why), those in rows.items())
+
+
+def _throughput_table(throughput: Iterable[Throughput]) -> str:
+    heads = ("", "", "", "requests/s", "share of bare")
+    rows = [
+        (one.algorithm, one.sight, one.contestant, f"{one.per_second:,.0f}", f"{one.share_of_bare:.0%}")
+        for one in throughput
+    ]
+    return f"### uvicorn, one process, {CONNECTIONS} connections\n\n{_table(heads, rows, align='lllrr')}"
+
+
+def _goals_table(found: Iterable[Verdict]) -> str:
+    rows = [(one.goal, _number(one.measured), _limit(one), _word(one)) for one in found]
+    return f"### Goals\n\n{_table(('bearerguard', 'measured', 'goal', ''), rows, align='lrrl')}"
+
+
+def _number(measured: float | None) -> str:
+    return "-" if measured is None else f"{measured:.2f}"
+
+
+def _limit(verdict: Verdict) -> str:
+    return f"{'>=' if verdict.at_least else '<='} {verdict.limit:.2f}"
+
+
+def _word(verdict: Verdict) -> str:
+    if verdict.measured is None:
+        return "not measured"
+    return "met" if verdict.met() else "**missed**"
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, align: str) -> str:
+    rules = ["--:" if side == "r" else "---" for side in align]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (heads, rules, *rows))

@@ -1,0 +1,102 @@
+"""The numbers and the page: what the bench computes, and where it writes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from .goals import Verdict, verdicts
+from .harness import BARE, FIRST_SIGHT, FLOOR, OURS, REPEAT, Result, Scenario, Served, WrongAnswer, interleaved, summary
+from .report import BEGIN, END, PageError, Report, with_section, write_section
+
+TIMES = {BARE: [10.0, 20.0, 10.0], FLOOR: [20.0, 30.0, 20.0], OURS: [24.0, 34.0, 24.0]}
+
+
+def result(sight: str = FIRST_SIGHT, times: dict[str, list[float]] = TIMES) -> Result:
+    return Result(Scenario("ASGI", "HS256", sight), summary(times), {})
+
+
+def test_overheads_are_medians_of_differences_within_a_round() -> None:
+    ours = result().of(OURS)
+    assert ours is not None
+    assert (ours.microseconds, ours.overhead, ours.overhead_times_floor) == (24.0, 14.0, 1.4)
+    assert (ours.times_bare, ours.times_floor) == (2.4, 1.2)
+
+
+def test_every_contestant_serves_the_same_tokens_in_every_round() -> None:
+    seen: dict[str, list[str | None]] = {BARE: [], FLOOR: []}
+
+    def serve(name: str, tokens: Sequence[str | None]) -> Served:
+        seen[name] += tokens
+        return Served([1000], [200])
+
+    times = interleaved({name: partial(serve, name) for name in seen}, [list("abcdef"), list("ghijkl")])
+    assert seen[BARE] == seen[FLOOR] == list("abcdefghijkl")
+    assert times == {BARE: [1.0, 1.0], FLOOR: [1.0, 1.0]}
+
+
+def test_a_row_never_measures_an_error() -> None:
+    with pytest.raises(WrongAnswer):
+        interleaved({BARE: lambda tokens: Served([1], [500])}, [list("abcdef")])
+
+
+def test_first_sight_is_judged_by_the_floor_and_repeat_by_the_bare_app() -> None:
+    first, again = verdicts([result(FIRST_SIGHT), result(REPEAT)])
+    assert (first.measured, first.met()) == (1.4, True)
+    assert (again.measured, again.met()) == (2.4, False)
+
+
+def test_a_goal_that_was_not_measured_is_not_met() -> None:
+    (verdict,) = verdicts([result(times={BARE: TIMES[BARE], FLOOR: TIMES[FLOOR]})])
+    assert not verdict.met(slack=100)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "best"),
+    [
+        pytest.param(Verdict("", 2.0, 1.5), Verdict("", 1.4, 1.5), 1.4, id="less is better"),
+        pytest.param(Verdict("", 0.7, 0.8, True), Verdict("", 0.6, 0.8, True), 0.7, id="more is better"),
+        pytest.param(Verdict("", None, 1.5), Verdict("", 1.4, 1.5), 1.4, id="not measured at first"),
+        pytest.param(Verdict("", 1.4, 1.5), None, 1.4, id="the only one"),
+    ],
+)
+def test_the_better_of_two(first: Verdict, second: Verdict | None, best: float) -> None:
+    assert first.better_of(second).measured == best
+
+
+def test_the_section_is_replaced_and_the_rest_stays() -> None:
+    page = f"# Top\n\n{BEGIN}\nold\n{END}\n\nBottom\n"
+    once = with_section(page, "new\n")
+    assert once == f"# Top\n\n{BEGIN}\n\nnew\n\n{END}\n\nBottom\n"
+    assert with_section(once, "new") == once
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param("# Top\n", id="no markers"),
+        pytest.param(f"{BEGIN}\n", id="no end"),
+        pytest.param(f"{END}\n{BEGIN}\n", id="swapped"),
+        pytest.param(f"{BEGIN}\n{END}\n{BEGIN}\n{END}\n", id="twice"),
+    ],
+)
+def test_a_page_with_doubtful_markers_is_left_alone(page: str, tmp_path: Path) -> None:
+    file = tmp_path / "performance.md"
+    file.write_text(page, encoding="utf-8")
+    with pytest.raises(PageError):
+        write_section(file, "new")
+    assert file.read_text(encoding="utf-8") == page
+
+
+def test_a_missing_page_is_said(tmp_path: Path) -> None:
+    with pytest.raises(PageError):
+        write_section(tmp_path / "performance.md", "new")
+
+
+def test_the_report_names_every_contestant() -> None:
+    text = Report([result()], surroundings={"date": "d", "python": "p", "system": "s"}).to_markdown()
+    assert all(name in text for name in (BARE, FLOOR, OURS))
+    assert "| ASGI, HS256, first sight: overhead x floor's | 1.40 | <= 1.50 | met |" in text
