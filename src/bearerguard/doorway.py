@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias
 
 from . import journal
 from .access import Access
-from .carriers import BEARER, Header
+from .carriers import BEARER, Header, Query
 from .connections import Connections
 from .core.ports import Ports
 from .core.recall import Verdict
@@ -45,6 +45,8 @@ class Doorway:
         self._optional = optional
         self._realm = _checked_realm(realm)
         self._passes_preflights = _checked_preflight(preflight)
+        self.query_names = tuple(carrier.name for carrier in verifier.carriers if isinstance(carrier, Query))
+        self.longest_bearer = len("Bearer ") + verifier.max_bytes
         self._credential_headers = tuple(carrier.name for carrier in verifier.carriers if isinstance(carrier, Header))
 
     @property

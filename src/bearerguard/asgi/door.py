@@ -19,7 +19,7 @@ from ..settings import Kind, SignedTokens
 from ..verifier import Verifier
 from ..views import check_guard_order
 from .answers import http_exception, write_refusal
-from .head import AsgiHead, forget_method_overrides, hiding_the_query
+from .head import AsgiHead, forget_method_overrides, hide_query, private
 from .users import attach
 from .websocket_watch import Watch
 
@@ -94,12 +94,18 @@ class BearerMiddleware:
                 if found is not None:
                     return None
                 found = value
-        return found[7:] if found is not None and found[:7] == b"Bearer " else None
+        if found is None or found[:7] != b"Bearer " or found[7:8] == b" " or len(found) > self._doorway.longest_bearer:
+            return None
+        return found[7:]
 
     async def _judged(self, scope: Scope) -> tuple[Presented | None, Verdict | None]:
         """The token of a request and the verdict on it; nothing of either for a request that passes as nobody."""
         head = AsgiHead(scope)
-        token = None if self._passes_unread(head) else self._doorway.token(head)
+        if self._passes_unread(head):
+            return None, None
+        if self._doorway.query_names:
+            hide_query(scope, self._doorway.query_names)
+        token = self._doorway.token(head)
         if token is None:
             return None, None
         return token, await self._doorway.verdict(token, self._connections.of_this_loop())
@@ -107,11 +113,9 @@ class BearerMiddleware:
     async def _pass_with(
         self, token: Presented, verdict: Verdict, access: Access, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        """Call the application; a token in the address is hidden from it, and a WebSocket is watched."""
-        if type(token.carrier) is Query:
-            send = hiding_the_query(scope, token.carrier, send)
+        """Call the application; the answer to a token in the address is private, and a WebSocket is watched."""
         if scope["type"] == "http":
-            await self._pass(access, scope, receive, send)
+            await self._pass(access, scope, receive, private(send) if type(token.carrier) is Query else send)
             return
         ask_again = self._ask_again(token, self._connections.of_this_loop())
         watch = Watch(receive, send, ask_again, self._recheck_seconds, self._doorway.verifier.clock)

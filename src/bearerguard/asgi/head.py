@@ -6,34 +6,28 @@ from collections.abc import Awaitable, Iterable, Sequence
 
 from starlette.types import Message, Scope, Send
 
-from ..carriers import Query
 from ..doorway import QUERY_ANSWER_HEADERS
-from ..rules.credentials import in_query
+from ..rules.credentials import without_parameters
 from ..rules.passage import METHOD_OVERRIDES
 
 
 class AsgiHead:
     """The head of an ASGI connection."""
 
-    __slots__ = ("_headers", "is_websocket", "method", "scope")
+    __slots__ = ("_headers", "is_websocket", "method", "query", "scope")
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
         self._headers: Iterable[tuple[bytes, bytes]] = scope["headers"]
         self.is_websocket: bool = scope["type"] == "websocket"
         self.method: str = scope.get("method", "GET")
+        self.query: str = scope.get("query_string", b"").decode("latin-1")
 
     @property
     def path(self) -> str:
         """The path below the application that this one is mounted in."""
         path: str = scope_path(self.scope)
         return path
-
-    @property
-    def query(self) -> str:
-        """The query string."""
-        query: bytes = self.scope.get("query_string", b"")
-        return query.decode("latin-1")
 
     def fields(self, name: str) -> Sequence[str]:
         """The values of one header."""
@@ -53,18 +47,22 @@ def forget_method_overrides(scope: Scope) -> None:
     scope["headers"] = [pair for pair in scope["headers"] if pair[0].decode("latin-1") not in METHOD_OVERRIDES]
 
 
-def hiding_the_query(scope: Scope, carrier: Query, send: Send) -> Send:
-    """Take the token out of the address that the application and the access log see, and forbid to keep the answer."""
-    _, rest = in_query(scope["query_string"].decode("latin-1"), carrier.name)
-    scope["query_string"] = rest.encode("latin-1")
+def hide_query(scope: Scope, names: Sequence[str]) -> None:
+    """Take tokens out of the address that the application and the access log see."""
+    query: bytes = scope.get("query_string", b"")
+    scope["query_string"] = without_parameters(query.decode("latin-1"), names).encode("latin-1")
 
-    def hiding(message: Message) -> Awaitable[None]:
+
+def private(send: Send) -> Send:
+    """Forbid everybody to keep the answer, or to tell others its address."""
+
+    def sending(message: Message) -> Awaitable[None]:
         if message["type"] == "http.response.start":
-            kept = [pair for pair in message.get("headers", ()) if pair[0].lower() not in _ABOUT_KEEPING]
-            message = {**message, "headers": [*kept, *_ABOUT_KEEPING.items()]}
+            kept = [pair for pair in message.get("headers", ()) if pair[0].lower() not in _PRIVATE]
+            message = {**message, "headers": [*kept, *_PRIVATE.items()]}
         return send(message)
 
-    return hiding
+    return sending
 
 
-_ABOUT_KEEPING = {name.lower().encode(): value.encode() for name, value in QUERY_ANSWER_HEADERS.items()}
+_PRIVATE = {name.lower().encode(): value.encode() for name, value in QUERY_ANSWER_HEADERS.items()}

@@ -13,6 +13,7 @@ from ..encoding import ALPHABET
 from ..errors import ForeignOrigin, InvalidRequest, InvalidToken, MissingToken
 
 TOKEN68 = ALPHABET + b".~+/"
+MOST_AROUND_TOKEN = 64
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 DOCUMENTS = frozenset({"document", "iframe", "frame", "embed", "object", "fencedframe"})
 
@@ -74,6 +75,8 @@ def _in_headers(head: Head, carriers: Sequence[Carrier], max_bytes: int) -> Pres
             continue
         fields = head.fields(carrier.name)
         if fields:
+            if sum(map(len, fields)) > max_bytes + MOST_AROUND_TOKEN:
+                raise InvalidToken("too_large")
             token = _of_header(fields[0] if len(fields) == 1 else ",".join(fields), carrier.scheme)
             if token is not None:
                 return Presented(_token68(token, max_bytes), carrier)
@@ -154,6 +157,13 @@ def in_query(query: str, name: str) -> tuple[list[str], str]:
         else:
             rest.append(pair)
     return values, "&".join(rest)
+
+
+def without_parameters(query: str, names: Iterable[str]) -> str:
+    """The query without the parameters of these names."""
+    for name in names:
+        _, query = in_query(query, name)
+    return query
 
 
 def carriers_in_order(kinds: Iterable[Sequence[Carrier]]) -> tuple[Carrier, ...]:

@@ -17,7 +17,7 @@ from ..settings import Kind, SignedTokens
 from ..verifier import Verifier
 from ..views import check_guard_order
 from .answers import http_exception, written_refusal
-from .head import WsgiHead, forget_method_overrides, hiding_the_query
+from .head import WsgiHead, forget_method_overrides, hide_query, private
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -68,7 +68,7 @@ class BearerMiddleware:
             fault = error if bearer is None else self._doorway.blamed(error, WsgiHead(environ))
             return self._refuse(fault, environ, start_response)
         if token is not None and type(token.carrier) is Query:
-            start_response = hiding_the_query(environ, token.carrier, start_response)
+            start_response = private(start_response)
         access = Access(self._below, None if verdict is None else verdict.claims, verdict)
         environ["bearerguard"] = access.claims
         return self._pass(access, environ, start_response)
@@ -76,14 +76,20 @@ class BearerMiddleware:
     def _bearer(self, environ: WSGIEnvironment) -> bytes | None:
         """What follows "Bearer " in the one Authorization header of a request, where nothing else could count."""
         sent: str = environ.get("HTTP_AUTHORIZATION", "")
-        if sent[:7] != "Bearer " or not self._doorway.takes_bearer_alone:
+        if sent[:7] != "Bearer " or sent[7:8] == " " or len(sent) > self._doorway.longest_bearer:
+            return None
+        if not self._doorway.takes_bearer_alone:
             return None
         return sent[7:].encode("latin-1", "replace")
 
     def _judged(self, environ: WSGIEnvironment) -> tuple[Presented | None, Verdict | None]:
         """The token of a request and the verdict on it; nothing of either for a request that passes as nobody."""
         head = WsgiHead(environ)
-        token = None if self._passes_unread(head) else self._doorway.token(head)
+        if self._passes_unread(head):
+            return None, None
+        if self._doorway.query_names:
+            hide_query(environ, self._doorway.query_names)
+        token = self._doorway.token(head)
         if token is None:
             return None, None
         return token, run_sync(self._doorway.verdict(token, self._connections.blocking()))

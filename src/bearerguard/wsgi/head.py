@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..carriers import Query
 from ..doorway import QUERY_ANSWER_HEADERS
-from ..rules.credentials import in_query
+from ..rules.credentials import without_parameters
 from ..rules.passage import METHOD_OVERRIDES
 
 if TYPE_CHECKING:
@@ -17,25 +16,20 @@ if TYPE_CHECKING:
 class WsgiHead:
     """The head of a WSGI request."""
 
-    __slots__ = ("environ", "method")
+    __slots__ = ("environ", "method", "query")
 
     is_websocket = False
 
     def __init__(self, environ: WSGIEnvironment) -> None:
         self.environ = environ
         self.method: str = environ["REQUEST_METHOD"]
+        self.query: str = environ.get("QUERY_STRING", "")
 
     @property
     def path(self) -> str:
         """The path below the application's mount, which WSGI hands over as bytes in disguise."""
         path: str = self.environ.get("PATH_INFO", "")
         return path.encode("latin-1").decode("utf-8", "replace")
-
-    @property
-    def query(self) -> str:
-        """The query string."""
-        query: str = self.environ.get("QUERY_STRING", "")
-        return query
 
     def fields(self, name: str) -> Sequence[str]:
         """The value of one header; servers have joined repeated ones with commas."""
@@ -50,17 +44,23 @@ def forget_method_overrides(environ: WSGIEnvironment) -> None:
         environ.pop(f"HTTP_{name.upper().replace('-', '_')}", None)
 
 
-def hiding_the_query(environ: WSGIEnvironment, carrier: Query, start_response: StartResponse) -> StartResponse:
-    """Take the token out of the address that the application and the access log see, and forbid to keep the answer."""
-    _, rest = in_query(environ["QUERY_STRING"], carrier.name)
+def hide_query(environ: WSGIEnvironment, names: Sequence[str]) -> None:
+    """Take tokens out of the address that the application sees, and that servers write into their access log."""
+    rest = without_parameters(environ.get("QUERY_STRING", ""), names)
     environ["QUERY_STRING"] = rest
     for name in ("REQUEST_URI", "RAW_URI"):
         if name in environ:
             environ[name] = environ[name].partition("?")[0] + (f"?{rest}" if rest else "")
-    about_keeping = {name.lower() for name in QUERY_ANSWER_HEADERS}
 
-    def hiding(status: str, headers: list[tuple[str, str]], *more: Any) -> Callable[[bytes], object]:
-        kept = [pair for pair in headers if pair[0].lower() not in about_keeping]
+
+def private(start_response: StartResponse) -> StartResponse:
+    """Forbid everybody to keep the answer, or to tell others its address."""
+
+    def starting(status: str, headers: list[tuple[str, str]], *more: Any) -> Callable[[bytes], object]:
+        kept = [pair for pair in headers if pair[0].lower() not in _PRIVATE]
         return start_response(status, [*kept, *QUERY_ANSWER_HEADERS.items()], *more)
 
-    return hiding
+    return starting
+
+
+_PRIVATE = frozenset(name.lower() for name in QUERY_ANSWER_HEADERS)
