@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
-from urllib.parse import urlsplit
 
 from .errors import SettingsError
 
+_ORIGIN = re.compile(r"https?://([a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
@@ -78,6 +78,10 @@ Carrier: TypeAlias = Header | Cookie | Query
 BEARER = Header("Authorization", scheme="Bearer")
 
 
+def is_header(name: str, value: str) -> bool:
+    """Whether a header can be sent as it is."""
+    return _TOKEN.fullmatch(name) is not None and value.isascii() and value.isprintable()
+
+
 def _is_origin(text: str) -> bool:
-    parts = urlsplit(text)
-    return text == f"{parts.scheme}://{parts.netloc}" == text.lower() and parts.scheme in ("http", "https")
+    return _ORIGIN.fullmatch(text) is not None

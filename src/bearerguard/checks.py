@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from ipaddress import ip_address
+from typing import Any
 from urllib.parse import urlsplit
 
 from .errors import SettingsError
@@ -29,9 +31,16 @@ def check_text(name: str, value: object) -> None:
 
 def check_function(name: str, value: object) -> None:
     """A plain function: an async one would answer with a coroutine, and a coroutine is no verdict."""
-    called = value if inspect.isroutine(value) else getattr(value, "__call__", value)  # noqa: B004
+    called = called_function(value)
     if not callable(value) or inspect.iscoroutinefunction(called) or inspect.isasyncgenfunction(called):
         raise SettingsError(f"{name} is {value!r}; use a plain def function that returns True to accept")
+
+
+def called_function(view: Any) -> Any:
+    """The function that runs when `view`, perhaps a partial or an object, is called."""
+    while isinstance(view, functools.partial):
+        view = view.func
+    return view if inspect.isroutine(view) else getattr(view, "__call__", view)  # noqa: B004
 
 
 def check_url(name: str, url: object) -> None:

@@ -86,25 +86,42 @@ def rule_pairs(rules: NamedRules) -> Iterable[tuple[str, ClaimRule]]:
 
 def checked_rules(rules: NamedRules) -> tuple[tuple[str, ClaimRule], ...]:
     """`rules` as pairs, once each is found to be one."""
+    if not isinstance(rules, (Mapping, list, tuple)):
+        raise SettingsError("rules maps claim names to rules; write rules={'token_use': 'access'}")
     pairs: tuple[Any, ...] = tuple(rule_pairs(rules))
     for pair in pairs:
         if not isinstance(pair, tuple) or len(pair) != 2:
             raise SettingsError("rules maps claim names to rules; write rules={'token_use': 'access'}")
         check_text("a claim name in rules", pair[0])
         check_rule(f"the rule of {pair[0]!r}", pair[1])
-    return pairs
+    return tuple((name, frozen_rule(rule)) for name, rule in pairs)
+
+
+def frozen_rule(rule: Any) -> Any:
+    """`rule`, independent of the set that it was written with."""
+    if isinstance(rule, IfPresent):
+        return IfPresent(frozen_rule(rule.rule))
+    return frozenset(rule) if isinstance(rule, AbstractSet) else rule
 
 
 def check_rule(name: str, rule: object) -> None:
     """SettingsError unless `rule` is one of the forms above."""
     if isinstance(rule, IfPresent):
         check_rule(name, rule.rule)
-    elif rule is ABSENT or isinstance(rule, (bool, int, re.Pattern)):
+    elif rule is ABSENT or isinstance(rule, (bool, int)):
         return
+    elif isinstance(rule, re.Pattern):
+        check_pattern(name, rule)
     elif isinstance(rule, (str, AbstractSet)):
         check_texts(name, rule)
     else:
         check_function(name, rule)
+
+
+def check_pattern(name: str, pattern: re.Pattern[Any]) -> None:
+    """A pattern for texts, and not for bytes."""
+    if not isinstance(pattern.pattern, str):
+        raise SettingsError(f"{name} is a pattern for bytes; write re.compile(r'...') without the b")
 
 
 def check_texts(name: str, value: str | AbstractSet[Any]) -> None:

@@ -103,3 +103,8 @@ class _LateAsyncFetch:
         """Close what was opened."""
         if self._fetch is not None:
             await self._fetch.aclose()
+
+    def abandon(self) -> None:
+        """Let go what was opened in a loop that is closed itself."""
+        if self._fetch is not None:
+            self._fetch.abandon()

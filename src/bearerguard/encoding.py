@@ -16,7 +16,7 @@ _TO_STANDARD = bytes.maketrans(b"-_", b"+/")
 _FROM_STANDARD = bytes.maketrans(b"+/", b"-_")
 _PADDING = {0: b"", 2: b"==", 3: b"="}
 _LAST_WITH_ZERO_BITS = {0: ALPHABET, 2: b"AQgw", 3: b"AEIMQUYcgkosw048"}
-_SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89abAB]")
+_SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def base64url(data: bytes) -> str:

@@ -95,10 +95,15 @@ class _Refusal(BearerguardError):
     default_reason: ClassVar[str]
 
     def __init__(self, reason: str | None = None) -> None:
+        super().__init__(reason or self.default_reason)
         self.reason: str = reason or self.default_reason
         self.kind: str | None = None
         self.answered = _UNDRESSED
-        super().__init__(REASONS[self.reason])
+        if self.reason not in REASONS:
+            raise SettingsError(f"{self.reason!r} is no reason word; use one of {', '.join(REASONS)}")
+
+    def __str__(self) -> str:
+        return REASONS[self.reason]
 
     @property
     def error(self) -> str:

@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ParamSpec, TypeVar
 
 from .access import NO_DOOR, Access, current_access
+from .checks import called_function
 from .errors import InsufficientScope, MissingToken, SettingsError
 from .signatures import HIDDEN_ARGUMENT, documented_signature
 
@@ -206,7 +207,7 @@ def _remember_origin(view: Callable[..., Any], guarded: Callable[..., Any]) -> N
 
 
 def _wrapped(view: Callable[..., Any], requirement: Requirement) -> Callable[..., Any]:
-    called = _function_of(view)
+    called = called_function(view)
     if inspect.isasyncgenfunction(called):
         guarded = _around_async_generator(view, requirement)
     elif inspect.iscoroutinefunction(called):
@@ -216,13 +217,6 @@ def _wrapped(view: Callable[..., Any], requirement: Requirement) -> Callable[...
     functools.update_wrapper(guarded, view)
     guarded.__signature__ = documented_signature(view, requirement.check, requirement.scopes)  # type: ignore[attr-defined]
     return guarded
-
-
-def _function_of(view: Any) -> Callable[..., Any]:
-    while isinstance(view, functools.partial):
-        view = view.func
-    function: Callable[..., Any] = view if inspect.isroutine(view) else view.__call__
-    return function
 
 
 def _around_function(view: Callable[..., Any], requirement: Requirement) -> Callable[..., Any]:

@@ -9,7 +9,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
-from .carriers import BEARER, Carrier, Cookie, Header, Query
+from .carriers import BEARER, Carrier, Cookie, Header, Query, is_header
 from .checks import check_count, check_function, check_seconds, check_text
 from .claim_rules import (
     NO_SCOPES,
@@ -20,8 +20,10 @@ from .claim_rules import (
     NamedRules,
     TextSource,
     Word,
+    check_pattern,
     check_texts,
     checked_rules,
+    frozen_rule,
 )
 from .claims import Claims
 from .errors import AuthError, SettingsError
@@ -102,11 +104,14 @@ class SignedTokens:
         put = object.__setattr__
         for name in ("algorithms", "required", "checks", "each_time", "carriers", "warnings"):
             put(self, name, _a_tuple(name, getattr(self, name)))
-        put(self, "nullable", frozenset(self.nullable))
+        put(self, "nullable", frozenset(_a_tuple("nullable", self.nullable)))
+        put(self, "issuer", frozen_rule(self.issuer))
+        put(self, "audience", frozen_rule(self.audience))
+        put(self, "typ", self.typ.lower().removeprefix("application/") if isinstance(self.typ, str) else self.typ)
         put(self, "rules", checked_rules(self.rules))
         put(self, "ahead", self.leeway if self.iat_leeway is None else self.iat_leeway)
         put(self, "vouched_by", self.authority or (self.issuer if isinstance(self.issuer, str) else self.name))
-        put(self, "refusal_headers", MappingProxyType(dict(self.refusal_headers or {})))
+        put(self, "refusal_headers", _checked_headers(self.refusal_headers))
 
     @property
     def horizon(self) -> float | None:
@@ -159,7 +164,7 @@ def _check_keys(settings: SignedTokens) -> None:
     keys, algorithms = settings.keys, settings.algorithms
     if not isinstance(keys, (SharedSecrets, StaticKeys, JwksKeys)):
         raise SettingsError("keys is none of SharedSecrets, StaticKeys, JwksKeys; write keys=SharedSecrets('...')")
-    unknown = [name for name in algorithms if name not in ALGORITHMS]
+    unknown = [name for name in algorithms if not isinstance(name, str) or name not in ALGORITHMS]
     if unknown or not algorithms:
         raise SettingsError(f"algorithms has {unknown or 'no name'}; use names from {', '.join(ALGORITHMS)}")
     shared = {name for name in algorithms if ALGORITHMS[name].key_type == "oct"}
@@ -186,13 +191,14 @@ def _check_expected(name: str, expected: object) -> None:
     if expected is UNCHECKED:
         return
     if isinstance(expected, IfPresent):
-        _check_expected(name, expected.rule)
+        rule: object = expected.rule
+        _check_expected(name, None if rule is UNCHECKED else rule)
     elif isinstance(expected, (str, AbstractSet)):
         check_texts(name, expected)
     elif callable(expected):
         check_function(name, expected)
     elif isinstance(expected, re.Pattern):
-        return
+        check_pattern(name, expected)
     else:
         raise SettingsError(f"{name} is {expected!r}; use a text, a set of texts, a pattern, a function or UNCHECKED")
 
@@ -231,8 +237,25 @@ def _check_source(name: str, source: object) -> None:
 
 
 def _check_carriers(carriers: Sequence[object]) -> None:
-    if not carriers or len(set(carriers)) != len(carriers):
-        raise SettingsError("carriers is empty or names one twice; write carriers=(Header('X-Session-Token'),)")
     for carrier in carriers:
         if not isinstance(carrier, (Header, Cookie, Query)):
             raise SettingsError(f"{carrier!r} is no carrier; use Header, Cookie or Query from bearerguard.carriers")
+    if not carriers or len(set(carriers)) != len(carriers):
+        raise SettingsError("carriers is empty or names one twice; write carriers=(Header('X-Session-Token'),)")
+
+
+def _checked_headers(added: Any) -> RefusalHeaders:
+    """The headers of refusals, frozen; SettingsError unless each stands under a class of our errors."""
+    if not isinstance(added, (Mapping, type(None))):
+        raise SettingsError("refusal_headers maps errors to headers; write {InvalidToken: {'X-Retry': '1'}}")
+    frozen = {cause: _headers_of(cause, headers) for cause, headers in (added or {}).items()}
+    return MappingProxyType(frozen)
+
+
+def _headers_of(cause: Any, headers: Any) -> Mapping[str, str]:
+    if not (isinstance(cause, type) and issubclass(cause, AuthError) and isinstance(headers, Mapping)):
+        raise SettingsError(f"refusal_headers has {cause!r}; write {{InvalidToken: {{'X-Retry': '1'}}}}")
+    for name, value in headers.items():
+        if not (isinstance(name, str) and isinstance(value, str) and is_header(name, value)):
+            raise SettingsError(f"refusal_headers has a header {name!r} that cannot be sent; use printable ASCII")
+    return MappingProxyType(dict(headers))

@@ -10,6 +10,9 @@ from ..doorway import QUERY_ANSWER_HEADERS
 from ..rules.credentials import without_parameters
 from ..rules.passage import METHOD_OVERRIDES
 
+MOST_OF_A_HEADER = 1_050_000
+"""More than any max_bytes allows, so that what is cut off was too large already."""
+
 
 class AsgiHead:
     """The head of an ASGI connection."""
@@ -32,7 +35,7 @@ class AsgiHead:
     def fields(self, name: str) -> Sequence[str]:
         """The values of one header."""
         wanted = name.encode("latin-1")
-        return [value.decode("latin-1") for key, value in self._headers if key == wanted]
+        return [value[:MOST_OF_A_HEADER].decode("latin-1") for key, value in self._headers if key == wanted]
 
 
 def scope_path(scope: Scope) -> str:

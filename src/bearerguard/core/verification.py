@@ -65,24 +65,31 @@ class Route:
     stranger on the others.
     """
 
-    __slots__ = ("_clock", "_recall", "judges", "max_bytes", "only_kind")
+    __slots__ = ("_clock", "_recalls", "judges", "max_bytes", "only_kind")
 
     def __init__(self, judges: Sequence[SignedJudge], clock: Callable[[], float]) -> None:
         self.judges = tuple(judges)
         self.max_bytes = max(judge.kind.max_bytes for judge in judges)
         self.only_kind = judges[0].kind.name if len(judges) == 1 else None
-        self._recall = Recall(sum(judge.kind.remember_tokens for judge in judges))
+        self._recalls = {judge.kind.name: Recall(judge.kind.remember_tokens) for judge in judges}
         self._clock = clock
 
     def recalled(self, digest: bytes, ports: Ports) -> Seen | None:
         """The token, if it was seen here and its key is still trusted; InvalidToken if its time is over."""
-        seen = self._recall.find(digest)
+        seen = self._found(digest)
         if seen is None or (seen.keys is not None and seen.keys.epoch(ports) != seen.key_epoch):
             return None
         now = self._clock()
         if not seen.starts_at <= now < seen.dies_at:
             check_time(seen.starts_at, seen.dies_at, now=now)
         return seen
+
+    def _found(self, digest: bytes) -> Seen | None:
+        for recall in self._recalls.values():
+            seen = recall.find(digest)
+            if seen is not None:
+                return seen
+        return None
 
     async def judged(self, token: bytes, digest: bytes, ports: Ports) -> Seen:
         """The token, judged as the one kind that it can be, and remembered."""
@@ -95,7 +102,7 @@ class Route:
         except AuthError as error:
             error.kind = judge.kind.name
             raise
-        self._recall.keep(digest, seen)
+        self._recalls[judge.kind.name].keep(digest, seen)
         return seen
 
     def _judge_of(self, text: SignedText, size: int) -> SignedJudge:

@@ -84,6 +84,7 @@ class AsyncFlight:
     def _end(self, key: str, ended: asyncio.Task[_Landing[Any]]) -> None:
         if self._up.get(key) is ended:
             del self._up[key]
+        # asyncio logs the text of an exception that nobody asks for.
         _outcome(ended)
 
 
@@ -149,8 +150,9 @@ class SyncFlight:
         pid = os.getpid()
         up = self._of_process.get(pid)
         if up is None:
-            up = {}
-            self._of_process = {pid: up}
+            up = self._of_process.setdefault(pid, {})
+            for parent in set(self._of_process) - {pid}:
+                self._of_process.pop(parent, None)
         return up
 
 

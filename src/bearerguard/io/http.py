@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import functools
+import math
 import ssl
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Final
 
 import httpx
@@ -22,9 +27,40 @@ KEPT_ALIVE_SECONDS: Final = 4.0
 _STEPS: Final = httpx.Timeout(STEP_SECONDS).as_dict()
 _SPEAK_OF_THE_NETWORK: Final = (httpx.TimeoutException, httpx.NetworkError, OSError)
 
+# A context, and not a threading.local: one made before gevent patches would be shared by all greenlets.
+_ends_at: ContextVar[float] = ContextVar("bearerguard_call_ends_at", default=math.inf)
+
 
 class NoAnswer(Exception):
     """Why there is no answer, in words of our own."""
+
+
+def queue_is_full() -> NoAnswer:
+    """So many calls wait that one more would wait in vain."""
+    return NoAnswer(f"{MOST_WAITING} calls wait already")
+
+
+def waited_in_vain() -> NoAnswer:
+    """Nobody in front of the call was served in time."""
+    return NoAnswer(f"{MOST_AT_ONCE} calls were under way all the time")
+
+
+@contextmanager
+def ending(at: float) -> Generator[None]:
+    """The call that is made inside must have ended at that monotonic time."""
+    token = _ends_at.set(at)
+    try:
+        yield
+    finally:
+        _ends_at.reset(token)
+
+
+def time_left(step: float | None = None) -> float:
+    """How long the next step of the call may take: its own bound, or less when the deadline is near."""
+    left = _ends_at.get() - time.monotonic()
+    if left <= 0:
+        raise TimeoutError("the call did not end inside its deadline")
+    return min(left, STEP_SECONDS if step is None else step)
 
 
 @functools.cache

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import os
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import Any
 
 import httpcore
@@ -23,20 +21,23 @@ from .http import (
     KEPT_ALIVE_SECONDS,
     MOST_AT_ONCE,
     MOST_WAITING,
-    STEP_SECONDS,
     Incoming,
     NoAnswer,
     cause_of,
+    ending,
     outgoing,
     public_authorities,
+    queue_is_full,
+    time_left,
+    waited_in_vain,
 )
-
-# A context, and not a threading.local: one made before gevent patches would be shared by all greenlets.
-_ends_at: ContextVar[float] = ContextVar("bearerguard_call_ends_at", default=math.inf)
 
 
 class SyncFetch:
-    """`Fetch` for the threads of a process. A forked child opens connections of its own."""
+    """`Fetch` for the threads of a process. A forked child opens connections of its own.
+
+    One wait has no bound here: the operating system takes as long as it likes to resolve a name.
+    """
 
     def __init__(self, *, tls: ssl.SSLContext | None = None) -> None:
         self._tls = tls
@@ -45,8 +46,8 @@ class SyncFetch:
     async def send(self, request: HttpRequest, *, within: float) -> HttpAnswer:
         """The answer, whatever its status; `ProviderUnavailable` where there was none inside the bounds."""
         try:
-            with _ending(time.monotonic() + within):
-                return self._lines().answer(outgoing(request))
+            with ending(time.monotonic() + within):
+                return self._lines().answer(request)
         except Exception as error:
             raise ProviderUnavailable() from cause_of(error)
 
@@ -60,8 +61,9 @@ class SyncFetch:
         pid = os.getpid()
         lines = self._of_process.get(pid)
         if lines is None:
-            lines = _Lines(self._tls or public_authorities())
-            self._of_process = {pid: lines}
+            lines = self._of_process.setdefault(pid, _Lines(self._tls or public_authorities()))
+            for parent in set(self._of_process) - {pid}:
+                self._of_process.pop(parent, None)
         return lines
 
 
@@ -76,9 +78,9 @@ class _Lines:
     def close(self) -> None:
         self._transport.close()
 
-    def answer(self, request: httpx.Request) -> HttpAnswer:
+    def answer(self, request: HttpRequest) -> HttpAnswer:
         with self._place():
-            response = self._transport.handle_request(request)
+            response = self._transport.handle_request(outgoing(request))
             try:
                 incoming = Incoming(response)
                 for piece in response.iter_raw():
@@ -89,7 +91,7 @@ class _Lines:
 
     @contextmanager
     def _place(self) -> Generator[None]:
-        with _acquired(self._seats, within=0), _acquired(self._gate, within=_time_left(GATE_SECONDS)):
+        with _acquired(self._seats, 0, queue_is_full), _acquired(self._gate, time_left(GATE_SECONDS), waited_in_vain):
             yield
 
 
@@ -122,7 +124,7 @@ class _BoundedBackend(httpcore.SyncBackend):
         """Connect to the first address that answers; a name with many dead ones takes no longer than one."""
         failure: Exception = NoAnswer("the name has no address")
         for address in _addresses(host, port):
-            within = _time_left(timeout)
+            within = time_left(timeout)
             try:
                 return _BoundedStream(super().connect_tcp(address, port, within, local_address, socket_options))
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
@@ -137,10 +139,10 @@ class _BoundedStream(httpcore.NetworkStream):
         self._inner = inner
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._inner.read(max_bytes, _time_left(timeout))
+        return self._inner.read(max_bytes, time_left(timeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._inner.write(buffer, _time_left(timeout))
+        self._inner.write(buffer, time_left(timeout))
 
     def close(self) -> None:
         self._inner.close()
@@ -148,32 +150,20 @@ class _BoundedStream(httpcore.NetworkStream):
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
-        return _BoundedStream(self._inner.start_tls(ssl_context, server_hostname, _time_left(timeout)))
+        try:
+            return _BoundedStream(self._inner.start_tls(ssl_context, server_hostname, time_left(timeout)))
+        except BaseException:
+            self.close()
+            raise
 
     def get_extra_info(self, info: str) -> Any:
         return self._inner.get_extra_info(info)
 
 
 @contextmanager
-def _ending(at: float) -> Generator[None]:
-    token = _ends_at.set(at)
-    try:
-        yield
-    finally:
-        _ends_at.reset(token)
-
-
-def _time_left(step: float | None) -> float:
-    left = _ends_at.get() - time.monotonic()
-    if left <= 0:
-        raise TimeoutError("the call did not end inside its deadline")
-    return min(left, STEP_SECONDS if step is None else step)
-
-
-@contextmanager
-def _acquired(semaphore: threading.Semaphore, *, within: float) -> Generator[None]:
+def _acquired(semaphore: threading.Semaphore, within: float, otherwise: Callable[[], NoAnswer]) -> Generator[None]:
     if not semaphore.acquire(timeout=within):
-        raise NoAnswer("too many calls are waiting already")
+        raise otherwise()
     try:
         yield
     finally:

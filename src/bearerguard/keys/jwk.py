@@ -17,7 +17,7 @@ _COORDINATE_BYTES = {"P-256": 32, "P-384": 48, "P-521": 66}
 _RSA_BITS = range(2048, 8193)
 
 _P = 2**255 - 19
-_ORDER_8_Y = 2707385501144840649318225287225658788936804267575313519463743609750303021540
+_ORDER_8_Y = 2707385501144840649318225287225658788936804267575313519463743609750303402022
 _SMALL_ORDER_Y = frozenset({0, 1, _P - 1, _ORDER_8_Y, _P - _ORDER_8_Y})
 
 
@@ -72,7 +72,7 @@ def key_of_jwk(jwk: object) -> PublicKey:
     if not isinstance(jwk, Mapping):
         raise ValueError("a JWK is a JSON object")
     _check_purpose(jwk)
-    key_type, curve = jwk.get("kty"), jwk.get("crv")
+    key_type, curve = jwk.get("kty"), _text(jwk, "crv")
     alg, kid = _text(jwk, "alg"), _text(jwk, "kid")
     if key_type == "RSA":
         numbers, curve = {"n": _integer(jwk, "n"), "e": _integer(jwk, "e")}, None
@@ -136,6 +136,8 @@ def key_of_pem(pem: bytes) -> PublicKey:
     """The public key that a PEM document holds; ValueError says which rule it breaks."""
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
+    if pem.count(b"-----BEGIN ") > 1:
+        raise ValueError("the PEM holds several keys; give each as a text of its own")
     if b"PRIVATE KEY" in pem:
         raise ValueError("the PEM holds a private key; give the public key alone")
     try:

@@ -77,7 +77,9 @@ def _in_headers(head: Head, carriers: Sequence[Carrier], max_bytes: int) -> Pres
         if fields:
             if sum(map(len, fields)) > max_bytes + MOST_AROUND_TOKEN:
                 raise InvalidToken("too_large")
-            token = _of_header(fields[0] if len(fields) == 1 else ",".join(fields), carrier.scheme)
+            if len(fields) > 1:
+                raise InvalidRequest("several_credentials")
+            token = _of_header(fields[0], carrier.scheme)
             if token is not None:
                 return Presented(_token68(token, max_bytes), carrier)
     return None

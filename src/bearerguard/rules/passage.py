@@ -11,7 +11,7 @@ from .credentials import Head
 
 METHOD_OVERRIDES = frozenset({"x-http-method-override", "x-http-method", "x-method-override"})
 
-_DOUBTFUL = re.compile(r"//|/\.{1,2}(?:/|$)|/$|[\\%\x00-\x1f\x7f\ufffd]")
+_DOUBTFUL = re.compile(r"//|/\.{1,2}(?:/|$)|/$|[\\%\x00-\x1f\x7f-\x9f\ufffd]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def _check(pattern: object) -> None:
     if pattern == "/*":
         raise SettingsError("exempt='/*' would let every request pass; use optional=True, or leave the door out")
     plain = pattern.removesuffix("/*")
-    if "*" in plain or (plain != "/" and _DOUBTFUL.search(plain)):
+    if "*" in plain or (pattern != "/" and _DOUBTFUL.search(plain)):
         raise SettingsError(
             f"the exempt path {pattern!r} has a '*' inside, a trailing slash, a '%', or an empty, '.' or '..' segment; "
             "write a plain path, or a plain path and '/*'"
@@ -75,5 +75,5 @@ def _is_one(values: Sequence[str]) -> bool:
 
 def _has_body(head: Head) -> bool:
     return bool(head.fields("transfer-encoding")) or any(
-        length.strip() != "0" for length in head.fields("content-length")
+        length.strip() not in ("", "0") for length in head.fields("content-length")
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from ..carriers import Carrier
@@ -76,7 +77,7 @@ def _values(kind: Kind) -> Sequence[str]:
     rule = kind.issuer.rule if isinstance(kind.issuer, IfPresent) else kind.issuer
     if isinstance(rule, str):
         return (rule,)
-    return tuple(rule) if isinstance(rule, (set, frozenset)) else ()
+    return tuple(rule) if isinstance(rule, AbstractSet) else ()
 
 
 def kinds_of(carrier: Carrier | None, kinds: Sequence[Kind]) -> tuple[Kind, ...]:

@@ -204,9 +204,14 @@ class OwnAsyncLine:
     async def _idle_one(self) -> _Connection | None:
         while self._idle:
             connection = self._idle.pop()
-            if await _is_quiet(connection):
+            quiet = False
+            try:
+                quiet = await _is_quiet(connection)
+            finally:
+                if not quiet:
+                    await _shut(connection)
+            if quiet:
                 return connection
-            await _shut(connection)
         return None
 
     async def _new_one(self) -> _Connection:
@@ -223,10 +228,10 @@ class OwnAsyncLine:
 
 async def _is_quiet(connection: Any) -> bool:
     # The server may have closed it while it was idle; and bytes that nobody asked for would answer the next command.
-    # redis-py 8 gave this a new name.
+    # redis-py 8 gave can_read its name; before, it did not see what the stream had read already.
     can_read = getattr(connection, "can_read", None) or connection.can_read_destructive
     try:
-        return not await can_read()
+        return not (await can_read() or connection._reader._buffer)
     except Exception:
         return False
 
