@@ -20,6 +20,7 @@ from bearerguard import (
     ProviderUnavailable,
     SettingsError,
     TokenExpired,
+    Verifier,
     journal,
 )
 from tests.hostile import AUDIENCE, GOOD, ISSUER, NOW, Clock, claims, settings, verdict, verifier
@@ -550,7 +551,12 @@ Wrapped = Callable[[Any], Any]
 @pytest.mark.parametrize("error", RAISED, ids=lambda error: type(error).__name__)
 @pytest.mark.parametrize(("field", "wrapped", "name"), PLACES)
 def test_refuses_and_says_which_rule_raised(
-    field: str, wrapped: Wrapped, name: str | None, error: Exception, caplog: pytest.LogCaptureFixture
+    field: str,
+    wrapped: Wrapped,
+    name: str | None,
+    error: Exception,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def the_faulty_rule(_: Any) -> bool:
         raise error
@@ -558,7 +564,7 @@ def test_refuses_and_says_which_rule_raised(
     token = mint(claims())
     with caplog.at_level(logging.DEBUG, logger="bearerguard"):
         judge = verifier(**{field: wrapped(the_faulty_rule)})
-        journal._allowances.clear()
+        monkeypatch.setattr(journal, "_allowances", {})
         assert verdict(judge, token) == "rule_failed"
     (line,) = (record for record in caplog.records if record.levelno == logging.ERROR)
     assert (name or "the_faulty_rule") in line.getMessage()
@@ -566,6 +572,22 @@ def test_refuses_and_says_which_rule_raised(
     assert line.exc_info is None
     assert "secret-claim" not in caplog.text
     assert not any(part in caplog.text for part in token.split("."))
+
+
+def test_refuses_and_says_which_rule_raised_when_kinds_are_told_apart(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def faulty(issuer: str) -> bool:
+        raise ValueError("secret-claim")
+
+    monkeypatch.setattr(journal, "_allowances", {})
+    kinds = (settings(name="faulty.kind", issuer=faulty), settings(name="other", issuer="https://other.example.com"))
+    judge = Verifier(*kinds, any_kind=True, clock=Clock())
+    with caplog.at_level(logging.DEBUG, logger="bearerguard"):
+        caplog.clear()
+        assert verdict(judge, mint(claims({"iss": "secret-claim"}))) in ("rule_failed", "no_route")
+    assert [record.levelno for record in caplog.records] == [logging.ERROR]
+    assert "secret-claim" not in caplog.text
 
 
 def test_asks_nothing_more_once_a_rule_has_refused() -> None:

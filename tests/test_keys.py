@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
@@ -11,6 +12,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, rsa, x448, x25519
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bearerguard import SettingsError, SignedTokens, StaticKeys, Verifier
 from bearerguard.encoding import from_base64url
@@ -109,6 +112,26 @@ def test_refuses_a_shared_key_among_public_ones(secret: str, beside: dict[str, s
     assert_refused(jwk)
     with pytest.raises(SettingsError):
         StaticKeys({"keys": [jwk_of("ES256"), jwk]})
+
+
+ANY_JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | st.sampled_from(["AQAB", "P-256", "sig", "A" * 43]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+MEMBERS = ("kty", "crv", "x", "y", "n", "e", "kid", "alg", "use", "key_ops", "d", "k")
+
+
+@given(st.sampled_from(KEY_TYPES), st.dictionaries(st.sampled_from(MEMBERS), ANY_JSON, min_size=1, max_size=4))
+def test_answers_any_jwk_with_an_error_of_its_own(alg: str, members: dict[str, Any]) -> None:
+    for document in (jwk_of(alg, **members), members, {"keys": [jwk_of(alg, **members)]}, {"keys": members}):
+        with contextlib.suppress(SettingsError):
+            StaticKeys(document)
 
 
 def test_refuses_the_private_half_of_a_key() -> None:

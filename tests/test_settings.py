@@ -469,6 +469,16 @@ def test_does_not_change_with_the_keys_that_it_was_built_of() -> None:
     assert verdict(judge, mint(claims(), key=key_of("ES256"), alg="ES256")) == GOOD
 
 
+@pytest.mark.parametrize("name", ["", None, 5, b"ana", "\ud800", "ana\udcff"], ids=ascii)
+def test_refuses_to_revoke_what_is_no_name(name: Any) -> None:
+    judge = verifier(user="sub", tenant="store", max_lifetime=600)
+    for revoke in (judge.denylist.revoke_user, judge.denylist.revoke_tenant):
+        with pytest.raises(SettingsError):
+            revoke(name)
+    with pytest.raises(SettingsError):
+        judge.denylist.revoke_id(name, until=NOW + 300)
+
+
 def test_asks_for_the_kind_where_the_issuer_does_not_tell() -> None:
     one = settings(issuer=UNCHECKED, name="one", carriers=(Header("X-One"),))
     two = settings(issuer=UNCHECKED, name="two", carriers=(Header("X-Two"),))

@@ -75,10 +75,10 @@ def leave(entered: Token[Access | None]) -> None:
         return
 
 
-def forget(access: Access) -> None:
-    """Let this context be nobody's, unless another request has taken it over in the meantime."""
+def forget(access: Access, outer: Access | None = None) -> None:
+    """Give this context back to the door outside, if there is one, unless another request has taken it over."""
     if _current.get() is access:
-        _current.set(None)
+        _current.set(outer)
 
 
 @overload

@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 from .errors import SettingsError
 
+LATEST_TIME = 253_402_300_800  # the year 10000: a time in milliseconds is beyond it
+
 
 def check_seconds(name: str, value: object, low: float, high: float) -> None:
     """A duration inside its bounds."""
@@ -25,8 +27,19 @@ def check_count(name: str, value: object, low: int, high: int) -> None:
 
 def check_text(name: str, value: object) -> None:
     """A text that is not empty."""
-    if not isinstance(value, str) or not value:
+    if not isinstance(value, str) or not value or not _is_unicode(value):
         raise SettingsError(f"{name} is empty or no text; give it as a str")
+
+
+def check_time(name: str, value: object) -> None:
+    """A time in seconds since 1970, as tokens have it."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not 0 <= value < LATEST_TIME:  # type: ignore[operator]
+        raise SettingsError(f"{name} is {value!r}; give a time in seconds since 1970, as in a token's exp")
+
+
+def _is_unicode(text: str) -> bool:
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def check_function(name: str, value: object) -> None:

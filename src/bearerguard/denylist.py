@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeVar
 
 from .access import as_raised
-from .checks import check_seconds, check_text
+from .checks import check_seconds, check_text, check_time
 from .claims import Claims
 from .connections import Connections
 from .core.denylist import Revocations
 from .core.ports import Ports, run_sync
 from .errors import AuthError, SettingsError, TokenRevoked, Unavailable
 from .rules.revocation import (
-    MARGIN_SECONDS,
     denial_names,
     identity_of,
     keep_seconds,
@@ -197,7 +196,7 @@ class Denylist:
 
     async def _revoke_id(self, token_id: str, until: float, authority: str | None, ports: Ports) -> None:
         check_text("token_id", token_id)
-        check_seconds("until (a time, as in exp)", until, 0, 253_402_300_800)
+        check_time("until", until)
         names = {token_name(token_identity(kind.vouched_by, token_id)) for kind in self._of(authority)}
         now = self._clock()
         await self._revocations.revoke(names, int(now), ports.store, keep_seconds=keep_seconds(until, now=now))
@@ -206,19 +205,22 @@ class Denylist:
         kinds = self._of(authority)
         spelt = _spelt_by([(kind, kind.normalised_user) for kind in kinds], user)
         names = {user_name(kind.vouched_by, text) for kind, text in spelt}
-        await self._raise_watermarks(names, before, kinds, ports)
+        await self._raise_watermarks(names, before, [kind for kind, _ in spelt], ports)
 
     async def _revoke_tenant(self, tenant: str, before: float | None, authority: str | None, ports: Ports) -> None:
         kinds = self._of(authority)
         spelt = _spelt_by([(kind, kind.normalised_tenant) for kind in kinds], tenant)
         names = {tenant_name(kind.vouched_by, text) for kind, text in spelt}
-        await self._raise_watermarks(names, before, kinds, ports)
+        await self._raise_watermarks(names, before, [kind for kind, _ in spelt], ports)
 
     async def _raise_watermarks(
         self, names: Iterable[str], before: float | None, kinds: Sequence[Revocable], ports: Ports
     ) -> None:
-        number = math.ceil(self._clock() if before is None else before)
-        keep = math.ceil(_horizon(kinds)) + MARGIN_SECONDS
+        now = self._clock()
+        if before is not None:
+            check_time("issued_before", before)
+        number = math.ceil(now if before is None else before)
+        keep = keep_seconds(max(now, number) + _horizon(kinds), now=now)
         await self._revocations.revoke(names, number, ports.store, keep_seconds=keep)
 
     async def _status(self, claims: Claims, ports: Ports) -> Status:

@@ -41,7 +41,6 @@ REASONS: Mapping[str, str] = {
     "missing_claim": "a required claim is missing, empty or null",
     "bad_claim": "a claim has a value of a wrong kind",
     "expired": "the token has expired",
-    "too_old": "the token was issued longer ago than max_age allows",
     "lifetime_too_long": "the token lives longer than max_lifetime allows",
     "not_yet_valid": "the token's nbf or iat lies in the future",
     "wrong_issuer": "the token was issued by somebody else",
@@ -88,7 +87,7 @@ class _Answered:
 _UNDRESSED = _Answered()
 
 
-class _Refusal(BearerguardError):
+class Refusal(BearerguardError):
     """What `AuthError` and `Unavailable` share: a reason word and an HTTP answer."""
 
     status: ClassVar[int]
@@ -129,7 +128,7 @@ class _Refusal(BearerguardError):
         return {"error": self.error, "detail": self.description}
 
 
-class AuthError(_Refusal):
+class AuthError(Refusal):
     """The caller's token is missing, bad, or not enough.
 
     `except AuthError` around a verification means: answer the caller with `status` and `headers()`.
@@ -245,7 +244,7 @@ class ForeignOrigin(AuthError):
     default_reason = "foreign_origin"
 
 
-class Unavailable(_Refusal):
+class Unavailable(Refusal):
     """We could not find out whether the token is good; it is not the caller's fault."""
 
     status = 503

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Concatenate, ParamSpec
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
-from flask import Flask
+from flask import Flask, current_app, request
+from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import HTTPException
 
-from .errors import AuthError, Unavailable
+from .errors import Refusal
 from .wsgi import BearerMiddleware, answer
 
 if TYPE_CHECKING:
@@ -33,6 +35,24 @@ def init_app(
 
     The options are those of the middleware.
     """
-    app.wsgi_app = middleware(app.wsgi_app, *args, **options)  # type: ignore[method-assign]
-    app.register_error_handler(AuthError, answer)
-    app.register_error_handler(Unavailable, answer)
+    door = middleware(app.wsgi_app, *args, **options)
+    door.application = app
+    app.wsgi_app = door  # type: ignore[method-assign]
+    app.register_error_handler(Refusal, _answer)
+
+
+def _answer(error: Exception) -> ResponseReturnValue:
+    """Our answer, unless the application has a handler for what werkzeug calls this error."""
+    own = _handler_of_werkzeugs(error)
+    if own is not None:
+        return current_app.ensure_sync(own)(error)  # type: ignore[no-any-return]
+    return answer(error)  # type: ignore[arg-type]
+
+
+def _handler_of_werkzeugs(error: Exception) -> Callable[[Any], Any] | None:
+    for name in (*request.blueprints, None):
+        handlers = current_app.error_handler_spec[name][None]
+        for kind in type(error).__mro__:
+            if issubclass(kind, HTTPException) and kind in handlers:
+                return handlers[kind]
+    return None

@@ -15,19 +15,19 @@ import contextlib
 import functools
 import inspect
 import re
+import sys
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 from .access import NO_DOOR, Access, current_access
 from .checks import called_function
 from .errors import InsufficientScope, MissingToken, SettingsError
 from .signatures import HIDDEN_ARGUMENT, documented_signature
 
-_P = ParamSpec("_P")
-_R = TypeVar("_R")
-_View = TypeVar("_View", bound=Callable[..., Any])
+_AnyView = TypeVar("_AnyView", bound=Callable[..., Any])
+_Note = TypeVar("_Note")
 
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 
@@ -85,40 +85,41 @@ NAME_A_KIND = (
     "write requires_scope(..., kind='...') or requires_kind('...'), or Verifier(..., any_kind=True)"
 )
 
-_guarded: weakref.WeakKeyDictionary[Callable[..., Any], tuple[Callable[..., Any], Requirement]] = (
-    weakref.WeakKeyDictionary()
-)
-_made_from: weakref.WeakKeyDictionary[Callable[..., Any], weakref.WeakSet[Callable[..., Any]]] = (
-    weakref.WeakKeyDictionary()
-)
+_View = Callable[..., Any]
+
+_guarded: weakref.WeakKeyDictionary[_View, tuple[_View, Requirement]] = weakref.WeakKeyDictionary()
+_decorated: weakref.WeakKeyDictionary[_View, str] = weakref.WeakKeyDictionary()
+_renamed: weakref.WeakKeyDictionary[_View, weakref.WeakSet[_View]] = weakref.WeakKeyDictionary()
 
 
-def requirement_of(view: Callable[..., Any]) -> Requirement | None:
+def requirement_of(view: _View) -> Requirement | None:
     """What the guards of `view` ask; None for a view that none guards."""
-    found = _guarded.get(view)
+    found = _found(_guarded, view)
     return None if found is None else found[1]
 
 
-def was_guarded_too_late(view: Callable[..., Any], routed: Sequence[Callable[..., Any]]) -> bool:
+def was_guarded_too_late(view: _View) -> bool:
     """Whether a routed view was guarded after its route had taken it, so that the route serves it unguarded.
 
-    A view that is still known by its name was not decorated, but guarded on purpose for another route.
+    A view that keeps its name, or whose guarded form lives on, was guarded on purpose, for another route.
     """
+    if _found(_decorated, view) is not None:
+        return True
+    guarded = _found(_renamed, view)
+    named = getattr(view, "__globals__", {}).get(getattr(view, "__qualname__", ""))
+    if guarded is None or named is view:
+        return False
+    return named in guarded if named is not None else not guarded
+
+
+def _found(notes: weakref.WeakKeyDictionary[_View, _Note], view: _View) -> _Note | None:
     try:
-        guarded = _made_from.get(view)
-    except TypeError:
-        return False
-    if guarded is None or _is_known_by_name(view):
-        return False
-    return not ("<locals>" in getattr(view, "__qualname__", "") and any(one in guarded for one in routed))
+        return notes.get(view)
+    except TypeError:  # what has no hash, or cannot be referred to weakly, was never noted
+        return None
 
 
-def _is_known_by_name(view: Callable[..., Any]) -> bool:
-    names: dict[str, object] = getattr(view, "__globals__", {})
-    return names.get(getattr(view, "__qualname__", "")) is view
-
-
-def requires_token(view: _View, /) -> _View:
+def requires_token(view: _AnyView, /) -> _AnyView:
     """Refuse requests without a token: 401.
 
     ```python
@@ -130,7 +131,7 @@ def requires_token(view: _View, /) -> _View:
     return _guarding(view, Requirement(), "requires_token")
 
 
-def single_use(view: _View, /) -> _View:
+def single_use(view: _AnyView, /) -> _AnyView:
     """Take each token once on this and all other `single_use` routes, in the whole fleet; the second time is 401.
 
     The token is claimed last, when every other guard has let it pass, and at most once: after a 503, or when the view
@@ -139,7 +140,7 @@ def single_use(view: _View, /) -> _View:
     return _guarding(view, Requirement(once=True), "single_use")
 
 
-def requires_scope(first: str, /, *more: str, kind: str | None = None) -> Callable[[_View], _View]:
+def requires_scope(first: str, /, *more: str, kind: str | None = None) -> Callable[[_AnyView], _AnyView]:
     """Refuse tokens that do not grant every one of these scopes: 403.
 
     ```python
@@ -151,13 +152,13 @@ def requires_scope(first: str, /, *more: str, kind: str | None = None) -> Callab
     return functools.partial(_guarding, requirement=requirement, name="requires_scope")
 
 
-def requires_any_scope(first: str, /, *more: str, kind: str | None = None) -> Callable[[_View], _View]:
+def requires_any_scope(first: str, /, *more: str, kind: str | None = None) -> Callable[[_AnyView], _AnyView]:
     """Refuse tokens that grant none of these scopes: 403."""
     requirement = Requirement(any_of=(_scopes("requires_any_scope", (first, *more)),), kinds=_kinds(kind))
     return functools.partial(_guarding, requirement=requirement, name="requires_any_scope")
 
 
-def requires_kind(first: str, /, *more: str) -> Callable[[_View], _View]:
+def requires_kind(first: str, /, *more: str) -> Callable[[_AnyView], _AnyView]:
     """Refuse tokens of all other kinds: 403."""
     requirement = Requirement(kinds=frozenset(_scopes("requires_kind", (first, *more))))
     return functools.partial(_guarding, requirement=requirement, name="requires_kind")
@@ -174,39 +175,66 @@ def _kinds(kind: str | None) -> frozenset[str] | None:
     return None if kind is None else frozenset(_scopes("kind=", (kind,)))
 
 
-def _guarding(view: _View, requirement: Requirement, name: str) -> _View:
+def _guarding(view: _AnyView, requirement: Requirement, name: str) -> _AnyView:
     """`view` behind one guard, which also asks what the guards that `view` already has ask."""
+    _check_view(view, name)
+    bare, asked = _found(_guarded, view) or (view, Requirement())
+    asked = asked.and_also(_asked_further_in(bare)).and_also(requirement)
+    guarded = _wrapped(bare, asked)
+    _guarded[guarded] = (bare, asked)
+    _note_origin(view, guarded)
+    return guarded  # type: ignore[return-value]
+
+
+def _check_view(view: Any, name: str) -> None:
     if inspect.isclass(view):
         raise SettingsError(f"@{name} stands on the class {view.__name__}; put it on its methods, or on as_view()")
+    if isinstance(view, (staticmethod, classmethod, property)):
+        raise SettingsError(f"@{name} stands on a {type(view).__name__}; put it below @{type(view).__name__}")
     if not callable(view):
         raise SettingsError(
             f"@{name} stands on {type(view).__name__}, which is no view; write @{name} above a function"
         )
-    bare, asked = _guarded.get(view, (view, Requirement()))
-    asked = asked.and_also(_asked_further_in(bare)).and_also(requirement)
-    guarded = _wrapped(bare, asked)
-    _guarded[guarded] = (bare, asked)
-    _remember_origin(view, guarded)
-    return guarded  # type: ignore[return-value]
 
 
-def _asked_further_in(view: Callable[..., Any]) -> Requirement:
+def _asked_further_in(view: _View) -> Requirement:
     """What guards ask that another decorator stands above; they still ask it themselves, but first of all we do."""
-    while hasattr(view, "__wrapped__"):
-        view = view.__wrapped__
-        found = requirement_of(view)
+    for inner in _wrapped_in(view):
+        found = requirement_of(inner)
         if found is not None:
             return replace(found, once=False)
     return Requirement()
 
 
-def _remember_origin(view: Callable[..., Any], guarded: Callable[..., Any]) -> None:
-    # An object that cannot be referred to weakly was made on the spot, and no route has it.
-    with contextlib.suppress(TypeError):
-        _made_from.setdefault(view, weakref.WeakSet()).add(guarded)
+def _wrapped_in(view: Any) -> Iterator[Any]:
+    """What `view` wraps, from the outside in, where its decorators say so."""
+    while hasattr(view, "__wrapped__"):
+        view = view.__wrapped__
+        yield view
 
 
-def _wrapped(view: Callable[..., Any], requirement: Requirement) -> Callable[..., Any]:
+def _note_origin(view: _View, guarded: _View) -> None:
+    """Remember what `guarded` was made from, for a route that may have taken it before."""
+    on_purpose = _has_its_name_already(view)
+    for origin in (view, *_wrapped_in(view)):
+        # An object that cannot be referred to weakly was made on the spot, and no route has it.
+        with contextlib.suppress(TypeError):
+            if on_purpose:
+                _renamed.setdefault(origin, weakref.WeakSet()).add(guarded)
+            else:
+                _decorated[origin] = getattr(origin, "__qualname__", type(origin).__name__)
+
+
+def _has_its_name_already(view: _View) -> bool:
+    """Whether the guard is called with a view that has a name; a decorator is called before its view gets one."""
+    caller = sys._getframe()
+    while caller.f_globals is globals() and caller.f_back is not None:
+        caller = caller.f_back
+    name = getattr(view, "__name__", "")
+    return caller.f_locals.get(name) is view or caller.f_globals.get(name) is view
+
+
+def _wrapped(view: _View, requirement: Requirement) -> _View:
     called = called_function(view)
     if inspect.isasyncgenfunction(called):
         guarded = _around_async_generator(view, requirement)
@@ -214,9 +242,33 @@ def _wrapped(view: Callable[..., Any], requirement: Requirement) -> Callable[...
         guarded = _around_coroutine(view, requirement)
     else:
         guarded = _around_function(view, requirement)
-    functools.update_wrapper(guarded, view)
-    guarded.__signature__ = documented_signature(view, requirement.check, requirement.scopes)  # type: ignore[attr-defined]
+    if not (inspect.isroutine(view) or isinstance(view, functools.partial)):
+        kind = _GuardedAsyncApplication if inspect.iscoroutinefunction(guarded) else _GuardedApplication
+        guarded = kind(view, guarded)
+    else:
+        functools.update_wrapper(guarded, view)
+    signature = documented_signature(view, requirement.check, requirement.scopes)
+    guarded.__signature__ = signature  # type: ignore[attr-defined]
     return guarded
+
+
+class _GuardedApplication:
+    """A guarded object that is called, as ASGI applications are: frameworks tell such objects from functions."""
+
+    def __init__(self, view: _View, guarded: _View) -> None:
+        self.__wrapped__ = view
+        self._guarded = guarded
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._guarded(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__wrapped__, name)
+
+
+class _GuardedAsyncApplication(_GuardedApplication):
+    async def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return await self._guarded(*args, **kwargs)
 
 
 def _around_function(view: Callable[..., Any], requirement: Requirement) -> Callable[..., Any]:

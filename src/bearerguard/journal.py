@@ -50,6 +50,11 @@ def refused(error: AuthError | Unavailable) -> None:
     _say(level, error.reason, f"refused {error.status} {error.reason}: {error}{kind}")
 
 
+def closed(code: int, cause: AuthError | Unavailable) -> None:
+    """An open WebSocket was closed, because its token ended or could not be asked about."""
+    _say(logging.INFO, f"closed {cause.reason}", f"closed a WebSocket with {code} {cause.reason}: {cause}")
+
+
 def failed(component: str, error: BaseException, *, elapsed: float) -> None:
     """A component could not be asked: what it was, the class of the error, how long it took."""
     cause = error.__cause__ or error
@@ -66,6 +71,11 @@ def told_if_unavailable(component: str) -> Generator[None, None, None]:
     except Unavailable as error:
         failed(component, error, elapsed=time.monotonic() - started)
         raise
+
+
+def old_secret_used(index: int) -> None:
+    """A token was signed with a secret that is not the newest; while this is said, the old one is still needed."""
+    _say(logging.INFO, "old secret", f"a token was signed with the shared secret at index {index}", per_second=1)
 
 
 def rule_raised(name: str, error: BaseException) -> None:

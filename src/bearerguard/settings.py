@@ -162,9 +162,10 @@ def _check_name(name: object) -> None:
 
 def _check_keys(settings: SignedTokens) -> None:
     keys, algorithms = settings.keys, settings.algorithms
+    names: Sequence[object] = algorithms
     if not isinstance(keys, (SharedSecrets, StaticKeys, JwksKeys)):
         raise SettingsError("keys is none of SharedSecrets, StaticKeys, JwksKeys; write keys=SharedSecrets('...')")
-    unknown = [name for name in algorithms if not isinstance(name, str) or name not in ALGORITHMS]
+    unknown = [name for name in names if not isinstance(name, str) or name not in ALGORITHMS]
     if unknown or not algorithms:
         raise SettingsError(f"algorithms has {unknown or 'no name'}; use names from {', '.join(ALGORITHMS)}")
     shared = {name for name in algorithms if ALGORITHMS[name].key_type == "oct"}

@@ -30,7 +30,7 @@ class _DocumentedSignature(inspect.Signature):
     def parameters(self) -> MappingProxyType[str, inspect.Parameter]:
         """The view's own parameters, and the guard's where FastAPI may read it."""
         own = super().parameters
-        if "fastapi" not in sys.modules:
+        if "fastapi" not in sys.modules or not hasattr(self, "_check"):
             return own
         from .fastapi import security_parameter
 

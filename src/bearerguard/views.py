@@ -11,9 +11,8 @@ from .guards import NAME_A_KIND, requirement_of, was_guarded_too_late
 
 def check_guard_order(app: object, *, kinds_must_be_named: bool) -> None:
     """SettingsError for a view whose guard stands above its route decorator, or must name its kind and does not."""
-    routed = tuple(views_of(app))
-    for view in routed:
-        if was_guarded_too_late(view, routed):
+    for view in views_of(app):
+        if was_guarded_too_late(view):
             raise SettingsError(
                 f"the view {_name(view)} is guarded above its route decorator, so its route would serve it unguarded; "
                 "put the guard below: first @app.get(...), then @requires_scope(...), then the function"
@@ -51,5 +50,9 @@ def _views_at(part: object) -> Iterator[Callable[..., Any]]:
 def _parts_of(part: object) -> list[object]:
     """Where to look further: mounted and wrapped applications, routers and routes."""
     inner = [getattr(part, name, None) for name in ("app", "wsgi_app", "router", "original_router", "__self__")]
-    routes = getattr(part, "routes", None)
-    return [one for one in inner if one is not None] + (list(routes) if isinstance(routes, (list, tuple)) else [])
+    routes, mounts = getattr(part, "routes", None), getattr(part, "mounts", None)
+    return [
+        *(one for one in inner if one is not None),
+        *(routes if isinstance(routes, (list, tuple)) else ()),
+        *(mounts.values() if isinstance(mounts, Mapping) else ()),
+    ]

@@ -124,6 +124,7 @@ class BearerMiddleware:
     def _passes_unread(self, head: AsgiHead) -> bool:
         if self._doorway.is_preflight(head):
             forget_method_overrides(head.scope)
+            hide_query(head.scope, self._doorway.query_names)
             return True
         return self._doorway.is_exempt(head)
 

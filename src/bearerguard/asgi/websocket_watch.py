@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, TypeAlias
 
+from .. import journal
 from ..core.recall import Verdict
 from ..errors import AuthError, Unavailable
-from ..journal import logger
 
 Message: TypeAlias = Any
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
@@ -16,6 +17,8 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 
 LOOK_AT_THE_CLOCK_SECONDS = 30.0
 SECOND_TRY_SECONDS = 0.5
+CLOSE_SECONDS = 1.0
+WAS_CUT = "the WebSocket was closed, because its token ended"
 
 
 class ConnectionCut(OSError):
@@ -48,8 +51,10 @@ class Watch:
         try:
             await app(self._receive, self._send)
         finally:
-            # Not awaited: whoever cancels us here must find the application's own end, and not ours.
             self._is_over = True
+            if self._cut.done():
+                await asyncio.wait((watching,))
+            # Not awaited: whoever cancels us here must find the application's own end, and not ours.
             watching.cancel()
             if self._arriving is not None:
                 self._arriving.cancel()
@@ -80,12 +85,13 @@ class Watch:
     async def _close(self, code: int, cause: AuthError | Unavailable) -> None:
         if self._is_over:
             return
-        self._is_over = True
-        logger.info("closed a WebSocket with %d: %s", code, cause.reason)
-        try:
-            await self._send_to_server({"type": "websocket.close", "code": code, "reason": cause.error})
-        finally:
-            self._cut.set_result(code)
+        journal.closed(code, cause)
+        self._cut.set_result(code)
+        # First whatever the application is sending is broken off; then the server hears of one thing only.
+        await asyncio.sleep(0)
+        with suppress(Exception):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._send_to_server({"type": "websocket.close", "code": code, "reason": cause.error})
 
     async def _receive(self) -> Message:
         if self._arriving is None:
@@ -101,10 +107,18 @@ class Watch:
 
     async def _send(self, message: Message) -> None:
         if self._cut.done():
-            raise ConnectionCut("the WebSocket was closed, because its token ended")
+            raise ConnectionCut(WAS_CUT)
         if message["type"] == "websocket.close":
             self._is_over = True
-        await self._send_to_server(message)
+        leaving = asyncio.ensure_future(self._send_to_server(message))
+        leaving.add_done_callback(_forgive)
+        try:
+            await asyncio.wait((leaving, self._cut), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            leaving.cancel()
+        if not leaving.done():
+            raise ConnectionCut(WAS_CUT)
+        leaving.result()
 
 
 def _forgive(ended: asyncio.Future[Message]) -> None:

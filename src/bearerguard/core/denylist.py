@@ -69,7 +69,9 @@ class Revocations:
         journal.store_met_empty()
         try:
             return await store.found_epoch(None, trusted=True, within=within)
-        except StoreUnavailable:
+        except StoreUnavailable as error:
+            if error.reason == "store_unreadable":
+                raise
             return None
 
     def _remember(self, before: Epoch | None, present: Epoch | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import count
 from typing import NoReturn, Protocol
 
 from .. import journal
@@ -53,8 +54,11 @@ class FixedKeys:
     async def verified(self, header: JoseHeader, text: SignedText, _: Ports) -> int:
         """Zero, the one epoch there is, if a key verifies the signature."""
         candidates = self._ring.candidates(header)
-        if verifying_key(candidates, text) is None:
+        key = verifying_key(candidates, text)
+        if key is None:
             raise InvalidToken("bad_signature" if candidates else "unknown_key")
+        if key.index and key.algorithm.startswith("HS"):
+            journal.old_secret_used(key.index)
         return 0
 
 
@@ -63,13 +67,14 @@ class FetchedKeys:
 
     can_change = True
 
-    __slots__ = ("_algorithms", "_flight_key", "_held", "_monotonic", "_source")
+    __slots__ = ("_algorithms", "_epochs", "_flight_key", "_held", "_monotonic", "_source")
 
     def __init__(self, source: JwksKeys, algorithms: Sequence[str], monotonic: Callable[[], float]) -> None:
         self._source = source
         self._algorithms = algorithms
         self._monotonic = monotonic
         self._held = KeySet()
+        self._epochs = count(1)
         self._flight_key = f"keys {id(self)}"
 
     def epoch(self, ports: Ports) -> int | None:
@@ -111,6 +116,8 @@ class FetchedKeys:
     async def _fetch(self, ports: Ports) -> None:
         """Replace the set we hold; a failed fetch leaves its keys and starts the cool-down all the same."""
         started = self._monotonic()
+        if not self._held.may_ask(started):
+            return  # somebody else was faster
         try:
             answer = await ports.fetch.send(HttpRequest(self._source.url), within=self._source.deadline)
             if answer.status != 200:
@@ -122,4 +129,5 @@ class FetchedKeys:
             journal.failed("key set", error, elapsed=now - started)
         else:
             lifetime = lifetime_of(answer.headers, self._source)
-            self._held = after_success(self._held, self._source, ring, lifetime=lifetime, now=self._monotonic())
+            now, new_epoch = self._monotonic(), next(self._epochs)
+            self._held = after_success(self._held, self._source, ring, new_epoch=new_epoch, lifetime=lifetime, now=now)

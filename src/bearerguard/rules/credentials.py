@@ -17,8 +17,10 @@ MOST_AROUND_TOKEN = 64
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 DOCUMENTS = frozenset({"document", "iframe", "frame", "embed", "object", "fencedframe"})
 
-# A comma, then what can only be the start of another credential: servers join repeated headers with commas.
-_ANOTHER_CREDENTIAL = re.compile(r",\s*[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:\s|,|$)")
+_WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_PARAMETER = rf"{_WORD}\s*=\s*(?:{_WORD}|\"(?:[^\"\\]|\\.)*\")"
+# RFC 9110, 11.4: the one credential that has commas inside. Servers join repeated headers with commas as well.
+_WITH_PARAMETERS = re.compile(rf"{_WORD} +{_PARAMETER}(?:\s*,\s*{_PARAMETER})*")
 
 
 class Head(Protocol):
@@ -88,7 +90,7 @@ def _in_headers(head: Head, carriers: Sequence[Carrier], max_bytes: int) -> Pres
 def _of_header(value: str, scheme: str | None) -> str | None:
     if scheme is None:
         return value.strip(" \t") or None
-    if "," in value and _ANOTHER_CREDENTIAL.search(value):
+    if "," in value and not _WITH_PARAMETERS.fullmatch(value):
         raise InvalidRequest("several_credentials")
     named, _, token = value.partition(" ")
     return token.lstrip(" ") if named.lower() == scheme else None

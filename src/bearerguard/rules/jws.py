@@ -11,7 +11,7 @@ from ..errors import InvalidToken
 from ..keys.algorithms import VerifyingKey
 
 MAX_KID = 256
-MAX_KEYS_WITHOUT_KID = 16
+MAX_KEYS_TRIED = 16
 
 _TYPES = frozenset({None, "jwt", "at+jwt"})
 _THREE_SEGMENTS = ALPHABET + b"."
@@ -53,8 +53,8 @@ class KeyRing:
     def candidates(self, header: JoseHeader) -> Sequence[VerifyingKey]:
         """The keys that may verify: those of exactly this kid, or a bounded number where the token names none."""
         if header.kid is None or self._by_kid is None:
-            return self._by_algorithm.get(header.algorithm, ())[:MAX_KEYS_WITHOUT_KID]
-        return self._by_kid.get((header.algorithm, header.kid), ())
+            return self._by_algorithm.get(header.algorithm, ())[:MAX_KEYS_TRIED]
+        return self._by_kid.get((header.algorithm, header.kid), ())[:MAX_KEYS_TRIED]
 
     def knows(self, header: JoseHeader) -> bool:
         """Whether there is a key for what the header names; without a kid one can never be sure."""

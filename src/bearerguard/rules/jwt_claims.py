@@ -9,13 +9,13 @@ from hashlib import sha256
 from typing import Any
 
 from .. import journal
+from ..checks import LATEST_TIME
 from ..claim_rules import NO_SCOPES, UNCHECKED, ClaimText, Expected, IfPresent, TextSource, holds, rule_pairs
 from ..claims import Claims
 from ..errors import InvalidToken, TokenExpired
 from ..settings import ScopeSource, SignedTokens
 
 MAX_TOKEN_ID = 256
-LATEST_TIME = 253_402_300_800  # the year 10000: a time in milliseconds is beyond it
 
 _NUMBERS = frozenset({int, float})
 _NO_NAME = frozenset({""})

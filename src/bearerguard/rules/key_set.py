@@ -44,17 +44,20 @@ class KeySet:
         return now - self.good_at <= source.cool_down
 
 
-def after_success(held: KeySet, source: JwksKeys, ring: KeyRing, *, lifetime: float, now: float) -> KeySet:
-    """The set after a good fetch; its epoch rises when the keys are others."""
-    changed = ring.thumbprints() != held.ring.thumbprints()
-    return KeySet(ring if changed else held.ring, held.epoch + changed, now, lifetime, now + source.cool_down)
+def after_success(
+    held: KeySet, source: JwksKeys, ring: KeyRing, *, new_epoch: int, lifetime: float, now: float
+) -> KeySet:
+    """The set after a good fetch; it gets the new epoch, which no other ring ever has, when the keys are others."""
+    if ring.thumbprints() == held.ring.thumbprints():
+        return KeySet(held.ring, held.epoch, now, lifetime, now + source.cool_down)
+    return KeySet(ring, new_epoch, now, lifetime, now + source.cool_down)
 
 
 def after_failure(held: KeySet, source: JwksKeys, *, now: float) -> KeySet:
     """The set after a failed fetch. While nothing trusted is held, we ask again sooner, in doubling steps."""
     failures = held.failures + 1
     patient = held.is_trusted(source, now)
-    pause = source.cool_down if patient else min(source.cool_down, 2.0 ** (failures - 1))
+    pause = source.cool_down if patient else min(source.cool_down, 2.0 ** min(failures - 1, 16))
     return replace(held, failures=failures, ask_again_at=now + pause)
 
 

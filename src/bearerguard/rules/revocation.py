@@ -13,6 +13,7 @@ from ..errors import StoreUnavailable, TokenRevoked
 
 EPOCH_NAME = "epoch"
 MARGIN_SECONDS = 600
+MOST_DIGITS = 20
 
 _VERSION = "1"
 
@@ -89,9 +90,13 @@ def check_marks(names: Sequence[str], values: Sequence[str | None], *, issued_at
 
 def _mark(value: str) -> int:
     version, _, number = value.partition("|")
-    if version != _VERSION or not (number.isascii() and number.isdigit()):
+    if version != _VERSION or not _is_number(number):
         raise StoreUnavailable("store_unreadable")
     return int(number)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS
 
 
 def spent_nonce(value: str | None) -> str | None:
@@ -111,7 +116,7 @@ def epoch(value: str | None) -> Epoch | None:
     version, _, rest = value.partition("|")
     since, _, rest = rest.partition("|")
     incarnation, _, seq = rest.partition("|")
-    if version != _VERSION or not incarnation or not all(n.isascii() and n.isdigit() for n in (since, seq)):
+    if version != _VERSION or not incarnation or not (_is_number(since) and _is_number(seq)):
         raise StoreUnavailable("store_unreadable")
     return Epoch(int(since), incarnation, int(seq))
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any
 
+from .. import journal
 from ..carriers import Carrier
 from ..claim_rules import UNCHECKED, IfPresent, holds
 from ..errors import InvalidToken, SettingsError
@@ -38,7 +39,8 @@ def _claims_issuer(kind: Kind, issuer: str) -> bool:
     rule = kind.issuer.rule if isinstance(kind.issuer, IfPresent) else kind.issuer
     try:
         return holds(rule, issuer, present=True)
-    except Exception:  # a predicate that raises claims nothing; the kind it belongs to refuses the token
+    except Exception as error:  # a predicate that raises claims nothing
+        journal.rule_raised(f"issuer of {kind.name}", error)
         return False
 
 

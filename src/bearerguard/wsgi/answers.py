@@ -48,7 +48,7 @@ def http_exception(error: AuthError | Unavailable) -> HTTPException:
 def _http_class(kind: Any, status: int) -> type[HTTPException]:
     parent = _HTTP_CLASSES[status]
     members = {"__module__": kind.__module__, "__doc__": kind.__doc__, "code": status, "get_response": _response_of}
-    return type(kind.__name__, (parent, kind), members)
+    return type(kind.__name__, (kind, parent), members)
 
 
 def _response_of(error: Any, *_: object) -> Response:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 
+_ACCESS = "bearerguard.access"
+
+
 class BearerMiddleware:
     """Lets requests pass that carry a good token of any kind that `verifier` takes.
 
@@ -45,6 +48,7 @@ class BearerMiddleware:
         preflight: Preflight = "pass",
     ) -> None:
         self.app = app
+        self.application: object = app
         self._doorway = Doorway(verifier, exempt=exempt, optional=optional, realm=realm, preflight=preflight)
         self._connections = verifier.connections
         self._below = _Below(self._doorway)
@@ -97,6 +101,7 @@ class BearerMiddleware:
     def _passes_unread(self, head: WsgiHead) -> bool:
         if self._doorway.is_preflight(head):
             forget_method_overrides(head.environ)
+            hide_query(head.environ, self._doorway.query_names)
             return True
         return self._doorway.is_exempt(head)
 
@@ -109,18 +114,20 @@ class BearerMiddleware:
             has_begun = True
             return start_response(*args)
 
+        outer = environ.get(_ACCESS)
+        environ[_ACCESS] = access
         enter(access)
         try:
             answered = self.app(environ, beginning)
         except (AuthError, Unavailable) as error:
-            forget(access)
+            forget(access, outer)
             if has_begun:
                 raise
             return self._refuse(error, environ, start_response)
         except BaseException:
-            forget(access)
+            forget(access, outer)
             raise
-        return _Answer(answered, access)
+        return _Answer(answered, access, outer)
 
     def _refuse(
         self, error: AuthError | Unavailable, environ: WSGIEnvironment, start_response: StartResponse
@@ -131,7 +138,7 @@ class BearerMiddleware:
 
     def _check_order(self) -> None:
         """SettingsError, on every request, while a guard stands where it guards nothing."""
-        check_guard_order(self.app, kinds_must_be_named=self._doorway.kinds_must_be_named)
+        check_guard_order(self.application, kinds_must_be_named=self._doorway.kinds_must_be_named)
         self._order_is_checked = True
 
 
@@ -161,11 +168,12 @@ class SessionTokenMiddleware(BearerMiddleware):
 class _Answer:
     """An application's answer, after which the context is nobody's."""
 
-    __slots__ = ("_access", "_body")
+    __slots__ = ("_access", "_body", "_outer")
 
-    def __init__(self, body: Iterable[bytes], access: Access) -> None:
+    def __init__(self, body: Iterable[bytes], access: Access, outer: Access | None) -> None:
         self._body = body
         self._access = access
+        self._outer = outer
 
     def __iter__(self) -> Iterator[bytes]:
         return iter(self._body)
@@ -176,7 +184,7 @@ class _Answer:
             if hasattr(self._body, "close"):
                 self._body.close()
         finally:
-            forget(self._access)
+            forget(self._access, self._outer)
 
 
 class _Below:
