@@ -363,6 +363,22 @@ def test_a_server_that_restarts_from_an_older_snapshot_has_forgotten(
     assert (desk.verdict(gone), desk.verdict(kept)) == ("memory_lost", "memory_lost")
 
 
+@pytest.mark.parametrize("looked", [True, False], ids=["a check in between", "no check in between"])
+def test_a_server_that_restarts_from_an_older_snapshot_lets_no_spent_token_pass_again(
+    own_office: Office, own_redis_server: RedisServer, looked: bool
+) -> None:
+    desk, once = own_office.desk(), token_at(own_office, 60)
+    desk.denylist.revoke_user("bob")
+    assert desk.verdict(once) == GOOD
+    own_redis_server.cli("SAVE")
+    assert desk.spend(once) == GOOD
+    if looked:
+        assert desk.verdict(once) == GOOD
+    own_redis_server.restart(empty=False)
+    seconds_until(lambda: desk.verdict(once) != "store_unavailable", at_most=WELL_AGAIN)
+    assert desk.spend(once) == "memory_lost"
+
+
 # --- No false alarm --------------------------------------------------------------------------------------------------
 
 
@@ -476,7 +492,7 @@ def test_a_loss_is_noticed_although_somebody_writes_meanwhile(
     ours, theirs = Revocations(lambda: now), Revocations(lambda: now)
 
     def check(revocations: Revocations, at: Store) -> None:
-        run_sync(revocations.check(("d:x",), at, issued_at=now - 60, leeway=0, horizon=HORIZON))
+        run_sync(revocations.check(("d:x",), at, issued_at=now - 60, ahead=0, lives=HORIZON))
 
     def revoke() -> None:
         run_sync(port.raise_mark("d:another", now, keep_seconds=60, within=0.5))

@@ -39,12 +39,18 @@ class Connections:
         return self._by_loop.get(loop) or self._made_for(loop)
 
     def _made_for(self, loop: asyncio.AbstractEventLoop) -> Ports:
-        for closed in [other for other in self._by_loop if other.is_closed()]:
-            _abandon(self._by_loop.pop(closed))
+        self._let_go_of_closed_loops()
         return self._by_loop.setdefault(loop, Ports(self._store.async_port(), _LateAsyncFetch(), AsyncFlight()))
+
+    def _let_go_of_closed_loops(self) -> None:
+        for closed in [loop for loop in tuple(self._by_loop) if loop.is_closed()]:
+            ports = self._by_loop.pop(closed, None)
+            if ports is not None:
+                _abandon(ports)
 
     def close(self) -> None:
         """Close the ports of blocking code."""
+        self._let_go_of_closed_loops()
         ports, self._blocking = self._blocking, None
         if ports is not None:
             for port in (ports.store, ports.fetch):
@@ -53,6 +59,7 @@ class Connections:
 
     async def aclose(self) -> None:
         """Close the ports of this event loop."""
+        self._let_go_of_closed_loops()
         ports = self._by_loop.pop(asyncio.get_running_loop(), None)
         if ports is not None:
             for port in (ports.flight, ports.store, ports.fetch):

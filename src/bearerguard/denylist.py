@@ -47,6 +47,10 @@ class Revocable(Protocol):
         """How far ahead of ours the clock of their issuer may be."""
 
     @property
+    def leeway(self) -> float:
+        """How long after its end one of them is still accepted."""
+
+    @property
     def horizon(self) -> float | None:
         """How long one of them lives at most."""
 
@@ -65,6 +69,7 @@ class _Unsettled:
     horizon: float | None
     name: str = "any"
     ahead: float = 300
+    leeway: float = 300
 
     def normalised_user(self, user: str) -> str:
         check_text("user", user)
@@ -171,6 +176,14 @@ class Denylist:
         """Whether the token that `claims` come from is revoked now."""
         return await self._soon(lambda ports: self._status(claims, ports))
 
+    def close(self) -> None:
+        """Close the connections of blocking code; the next use opens new ones."""
+        self._connections.close()
+
+    async def aclose(self) -> None:
+        """Close the connections of this event loop; the next use opens new ones."""
+        await self._connections.aclose()
+
     def _now(self, work: Callable[[Ports], Coroutine[Any, Any, _T]]) -> _T:
         try:
             return run_sync(work(self._connections.blocking()))
@@ -228,7 +241,7 @@ class Denylist:
         names = denial_names(kind.vouched_by, _identity(claims), user=claims.user, tenant=claims.tenant)
         try:
             await self._revocations.check(
-                names, ports.store, issued_at=claims.issued_at, leeway=kind.ahead, horizon=kind.horizon
+                names, ports.store, issued_at=claims.issued_at, ahead=kind.ahead, lives=_lives(kind)
             )
         except TokenRevoked:
             return "revoked"
@@ -247,6 +260,10 @@ def _identity(claims: Claims) -> str:
     if identity is None:
         raise SettingsError("these claims come from no verifier; use revoke_id(token_id, until=...)")
     return identity
+
+
+def _lives(kind: Revocable) -> float | None:
+    return None if kind.horizon is None else kind.horizon + kind.leeway
 
 
 def _horizon(kinds: Sequence[Revocable]) -> float:

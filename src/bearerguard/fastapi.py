@@ -5,8 +5,6 @@ app = FastAPI(responses=bearerguard.fastapi.RESPONSES)
 ```
 """
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable
 from typing import Annotated, Any

@@ -19,6 +19,7 @@ import sys
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from types import FrameType
 from typing import Any, TypeVar
 
 from .access import NO_DOOR, Access, current_access
@@ -226,12 +227,14 @@ def _note_origin(view: _View, guarded: _View) -> None:
 
 
 def _has_its_name_already(view: _View) -> bool:
-    """Whether the guard is called with a view that has a name; a decorator is called before its view gets one."""
-    caller = sys._getframe()
-    while caller.f_globals is globals() and caller.f_back is not None:
+    """Whether `view` stands under its name where it was defined; a decorator is called before a view gets there."""
+    name, scope = getattr(view, "__name__", ""), getattr(view, "__qualname__", "").rpartition(".<locals>.")[0]
+    if not scope:
+        return getattr(view, "__globals__", {}).get(name) is view
+    caller: FrameType | None = sys._getframe()
+    while caller is not None and caller.f_code.co_qualname != scope:
         caller = caller.f_back
-    name = getattr(view, "__name__", "")
-    return caller.f_locals.get(name) is view or caller.f_globals.get(name) is view
+    return caller is None or caller.f_locals.get(name) is view
 
 
 def _wrapped(view: _View, requirement: Requirement) -> _View:

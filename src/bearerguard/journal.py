@@ -6,7 +6,6 @@ import logging
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
-from threading import Lock
 
 from .errors import AuthError, MissingToken, Unavailable
 
@@ -16,28 +15,29 @@ LINES_PER_SECOND = 10
 
 
 class Allowance:
-    """How many lines of one kind may still be written in this second, and how many were kept back."""
+    """How many lines of one kind may still be written in this second, and how many were kept back.
 
-    __slots__ = ("_kept_back", "_lock", "_per_second", "_second", "_written")
+    Without a lock, which a fork could leave shut: threads that meet here may miscount by a line.
+    """
+
+    __slots__ = ("_kept_back", "_per_second", "_second", "_written")
 
     def __init__(self, per_second: int) -> None:
         self._per_second = per_second
         self._second = 0
         self._written = 0
         self._kept_back = 0
-        self._lock = Lock()
 
     def take(self, now: float) -> int | None:
         """How many lines were kept back before this one; None to keep this one back too."""
-        with self._lock:
-            if int(now) != self._second:
-                self._second, self._written = int(now), 0
-            if self._written >= self._per_second:
-                self._kept_back += 1
-                return None
-            self._written += 1
-            kept_back, self._kept_back = self._kept_back, 0
-            return kept_back
+        if int(now) != self._second:
+            self._second, self._written = int(now), 0
+        if self._written >= self._per_second:
+            self._kept_back += 1
+            return None
+        self._written += 1
+        kept_back, self._kept_back = self._kept_back, 0
+        return kept_back
 
 
 _allowances: dict[str, Allowance] = {}

@@ -116,6 +116,8 @@ class SignedTokens:
     @property
     def horizon(self) -> float | None:
         """How long a token of this kind can live at most, where that is known."""
+        if "exp" not in self.required:
+            return self.max_age
         known = self.max_lifetime if self.max_lifetime is not None else self.assumed_lifetime
         return known if known is not None else self.max_age
 
@@ -143,10 +145,17 @@ def _normalised(what: str, source: TextSource, value: str, name: str) -> str:
             f"tokens of kind {name!r} name no {what}, so none can be revoked; give {what}= to the settings"
         )
     check_text(what, value)
-    spelt = source.normalise(value) if isinstance(source, ClaimText) else value
-    if spelt is None:
-        raise SettingsError(f"{value!r} is no {what} of kind {name!r}")
+    spelt = _spelt(source, value) if isinstance(source, ClaimText) else value
+    if not spelt:
+        raise SettingsError(f"{value!r} is no {what} of kind {name!r}; give it as its tokens spell it")
     return spelt
+
+
+def _spelt(source: ClaimText, value: str) -> str | None:
+    try:
+        return source.normalise(value)
+    except Exception:  # a normaliser may say in any way that a text is none of its own
+        return None
 
 
 def _a_tuple(name: str, value: Any) -> tuple[Any, ...]:

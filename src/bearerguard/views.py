@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from .errors import SettingsError
 from .guards import NAME_A_KIND, requirement_of, was_guarded_too_late
 
 
-def check_guard_order(app: object, *, kinds_must_be_named: bool) -> None:
+def check_guard_order(apps: Iterable[object], *, kinds_must_be_named: bool) -> None:
     """SettingsError for a view whose guard stands above its route decorator, or must name its kind and does not."""
-    for view in views_of(app):
+    for view in views_of(apps):
         if was_guarded_too_late(view):
             raise SettingsError(
                 f"the view {_name(view)} is guarded above its route decorator, so its route would serve it unguarded; "
@@ -26,9 +26,9 @@ def _name(view: Callable[..., Any]) -> str:
     return getattr(view, "__qualname__", type(view).__name__)
 
 
-def views_of(app: object) -> Iterator[Callable[..., Any]]:
-    """Every view that an application routes to, as far as Starlette's and Flask's tables tell."""
-    found: list[object] = [app]
+def views_of(apps: Iterable[object]) -> Iterator[Callable[..., Any]]:
+    """Every view that applications route to, as far as Starlette's and Flask's tables tell."""
+    found: list[object] = [app for app in apps if app is not None]
     met: set[int] = set()
     while found:
         part = found.pop()

@@ -133,11 +133,12 @@ class BearerMiddleware:
 
     async def _pass(self, access: Access, scope: Scope, receive: Receive, send: Send) -> None:
         """Call the application; what of ours it raises is answered here, unless its own answer has begun."""
-        has_begun = False
+        has_begun = has_closed = False
 
         def beginning(message: Message) -> Awaitable[None]:
-            nonlocal has_begun
+            nonlocal has_begun, has_closed
             has_begun = True
+            has_closed = message["type"] == "websocket.close"
             return send(message)
 
         entered = enter(access)
@@ -146,7 +147,8 @@ class BearerMiddleware:
         except (AuthError, Unavailable) as error:
             if has_begun and scope["type"] == "http":
                 raise
-            await self._refuse(error, scope, send, has_begun=has_begun)
+            if not has_closed:
+                await self._refuse(error, scope, send, has_begun=has_begun)
         finally:
             leave(entered)
 
@@ -159,7 +161,7 @@ class BearerMiddleware:
 
     def _check_order(self, scope: Scope) -> None:
         """SettingsError, on every request, while a guard stands where it guards nothing."""
-        check_guard_order(scope.get("app", self.app), kinds_must_be_named=self._doorway.kinds_must_be_named)
+        check_guard_order((scope.get("app"), self.app), kinds_must_be_named=self._doorway.kinds_must_be_named)
         self._order_is_checked = True
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:

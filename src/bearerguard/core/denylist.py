@@ -11,6 +11,7 @@ from ..errors import StoreUnavailable, TokenReplayed
 from ..rules.revocation import (
     EPOCH_NAME,
     Epoch,
+    after_a_write,
     check_epoch,
     check_marks,
     continues,
@@ -22,6 +23,7 @@ from ..rules.revocation import (
 from .ports import ReplyLost, Spent, Store
 
 STORE_SECONDS = 0.5
+FOUNDING_TRIES = 3
 
 
 class Revocations:
@@ -39,17 +41,17 @@ class Revocations:
         store: Store,
         *,
         issued_at: float | None,
-        leeway: float,
-        horizon: float | None,
+        ahead: float,
+        lives: float | None,
     ) -> str | None:
         """The epoch that the check read; TokenRevoked where one of `names` is revoked, or may have been forgotten."""
         if not store.keeps_epoch:
-            check_marks(names, await store.read(names, within=STORE_SECONDS), issued_at=issued_at, leeway=leeway)
+            check_marks(names, await store.read(names, within=STORE_SECONDS), issued_at=issued_at, ahead=ahead)
             return None
         with journal.told_if_unavailable("store"):
             raw, values = await self._read_with_epoch(names, store)
-        check_epoch(epoch(raw), issued_at=issued_at, leeway=leeway, horizon=horizon, now=self._clock())
-        check_marks(names, values, issued_at=issued_at, leeway=leeway)
+            check_epoch(epoch(raw), issued_at=issued_at, ahead=ahead, lives=lives, now=self._clock())
+            check_marks(names, values, issued_at=issued_at, ahead=ahead)
         return raw
 
     async def _read_with_epoch(self, names: Sequence[str], store: Store) -> tuple[str | None, Sequence[str | None]]:
@@ -60,7 +62,7 @@ class Revocations:
             raw = await self._first_epoch(store, within=_left(started))
         elif not continues(before, present):
             journal.store_forgot()
-            raw = await store.found_epoch(raw, trusted=False, within=_left(started))
+            raw = await _founded_anew(before, raw, store, started)
         self._remember(before, epoch(raw))
         return raw, values
 
@@ -75,24 +77,28 @@ class Revocations:
             return None
 
     def _remember(self, before: Epoch | None, present: Epoch | None) -> None:
-        if present is not None and (self._last_epoch is before or continues(self._last_epoch, present)):
+        """Keep what the store showed, unless it showed more in the meantime, or less than it must."""
+        if present is not None and continues(before, present) and continues(self._last_epoch, present):
             self._last_epoch = present
 
     async def revoke(self, names: Iterable[str], number: int, store: Store, *, keep_seconds: int) -> None:
         """Raise the mark under each name; every process refuses from its next check on."""
         with journal.told_if_unavailable("store"):
             for name in names:
-                await store.raise_mark(name, number, keep_seconds=keep_seconds, within=STORE_SECONDS)
+                before = self._last_epoch
+                raw = await store.raise_mark(name, number, keep_seconds=keep_seconds, within=STORE_SECONDS)
+                self._remember(before, epoch(raw))
 
     async def spend(self, identity: str, store: Store, *, epoch_read: str | None, dies_at: float) -> None:
         """Claim a one-time token; TokenReplayed for whoever comes second."""
         keep = keep_seconds(dies_at, now=self._clock())
         with journal.told_if_unavailable("store"):
             outcome = await self._spent(spent_name(identity), store, epoch_read, keep)
+            if outcome is Spent.OTHER_EPOCH:
+                raise StoreUnavailable("token_state_unknown")
         if outcome is Spent.REPLAYED:
             raise TokenReplayed
-        if outcome is Spent.OTHER_EPOCH:
-            raise StoreUnavailable("token_state_unknown")
+        self._remember(self._last_epoch, after_a_write(epoch(epoch_read)))
 
     async def _spent(self, name: str, store: Store, epoch_read: str | None, keep: int) -> Spent:
         nonce, started = secrets.token_urlsafe(12), time.monotonic()
@@ -101,6 +107,15 @@ class Revocations:
         except ReplyLost as lost:
             standing = await _standing_nonce(name, store, lost, within=_left(started))
         return Spent.FIRST if standing == nonce else Spent.REPLAYED
+
+
+async def _founded_anew(before: Epoch | None, observed: str | None, store: Store, started: float) -> str:
+    """A new epoch after a loss; whoever writes meanwhile begins one that says of no loss, and it must not stand."""
+    for _ in range(FOUNDING_TRIES):
+        observed = await store.found_epoch(observed, trusted=False, within=_left(started))
+        if continues(before, epoch(observed)):
+            return observed
+    raise StoreUnavailable
 
 
 async def _standing_nonce(name: str, store: Store, lost: ReplyLost, *, within: float) -> str:

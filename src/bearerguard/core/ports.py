@@ -52,8 +52,8 @@ class Store(Protocol):
     async def read(self, names: Sequence[str], *, within: float) -> Sequence[str | None]:
         """The values of `names`, in one round trip; None for a name that is absent."""
 
-    async def raise_mark(self, name: str, number: int, *, keep_seconds: int, within: float) -> None:
-        """Keep the larger number, and the longer life, under `name`; raise the epoch's seq. Confirmed on return."""
+    async def raise_mark(self, name: str, number: int, *, keep_seconds: int, within: float) -> str | None:
+        """Keep the larger number, and the longer life, under `name`; the epoch, whose seq this has raised."""
 
     async def spend(self, name: str, nonce: str, *, epoch: str | None, keep_seconds: int, within: float) -> Spent:
         """Put `nonce` under `name` if it is absent and the epoch still continues the one that was read."""

@@ -57,7 +57,7 @@ class Seen:
     def check_marks(self, values: Sequence[str | None]) -> None:
         """TokenRevoked if the store's values for `names` say so."""
         if values.count(None) != len(values):
-            check_marks(self.names, values, issued_at=self.claims.issued_at, leeway=self.judge.kind.ahead)
+            check_marks(self.names, values, issued_at=self.claims.issued_at, ahead=self.judge.kind.ahead)
 
 
 class Recall:

@@ -195,8 +195,8 @@ class Verification:
             seen.names,
             store,
             issued_at=seen.claims.issued_at,
-            leeway=kind.ahead,
-            horizon=kind.horizon,
+            ahead=kind.ahead,
+            lives=None if kind.horizon is None else kind.horizon + kind.leeway,
         )
 
     async def spend(self, verdict: Verdict, ports: Ports) -> None:

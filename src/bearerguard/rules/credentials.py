@@ -18,7 +18,7 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 DOCUMENTS = frozenset({"document", "iframe", "frame", "embed", "object", "fencedframe"})
 
 _WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-_PARAMETER = rf"{_WORD}\s*=\s*(?:{_WORD}|\"(?:[^\"\\]|\\.)*\")"
+_PARAMETER = rf"{_WORD}\s*=\s*(?:[^\s,\"]+|\"(?:[^\"\\]|\\.)*\")"
 # RFC 9110, 11.4: the one credential that has commas inside. Servers join repeated headers with commas as well.
 _WITH_PARAMETERS = re.compile(rf"{_WORD} +{_PARAMETER}(?:\s*,\s*{_PARAMETER})*")
 

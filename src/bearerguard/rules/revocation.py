@@ -13,7 +13,7 @@ from ..errors import StoreUnavailable, TokenRevoked
 
 EPOCH_NAME = "epoch"
 MARGIN_SECONDS = 600
-MOST_DIGITS = 20
+MOST_DIGITS = 15
 
 _VERSION = "1"
 
@@ -78,13 +78,13 @@ def _digest(label: str, *parts: str) -> str:
     return base64url(hashlib.sha256(b"".join(b"%d:%b" % (len(part), part) for part in encoded)).digest())
 
 
-def check_marks(names: Sequence[str], values: Sequence[str | None], *, issued_at: float | None, leeway: float) -> None:
+def check_marks(names: Sequence[str], values: Sequence[str | None], *, issued_at: float | None, ahead: float) -> None:
     """TokenRevoked if one of the values that the store holds under `names` says so."""
     for name, value in zip(names, values, strict=True):
         if value is not None:
             mark = _mark(value)
             # A watermark revokes what was issued before it; a provider's clock may run ahead of ours.
-            if name.startswith("d:") or issued_at is None or issued_at <= mark + leeway:
+            if name.startswith("d:") or issued_at is None or issued_at <= mark + ahead:
                 raise TokenRevoked
 
 
@@ -132,15 +132,25 @@ def continues(seen: Epoch | None, now: Epoch | None) -> bool:
     return now.since > seen.since
 
 
+def after_a_write(seen: Epoch | None) -> Epoch | None:
+    """The least that the store must show after it took a write in the epoch that was seen."""
+    return None if seen is None else Epoch(seen.since, seen.incarnation, seen.seq + 1)
+
+
 def check_epoch(
-    present: Epoch | None, *, issued_at: float | None, leeway: float, horizon: float | None, now: float
+    present: Epoch | None, *, issued_at: float | None, ahead: float, lives: float | None, now: float
 ) -> None:
-    """TokenRevoked for a token that may have been revoked in a memory that the store has lost."""
+    """TokenRevoked for a token that may have been revoked in a memory that the store has lost.
+
+    Its issuer's clock may run `ahead` of ours, and it is accepted until it has lived for `lives` seconds.
+    """
     if present is None or present.since == 0:
         return
-    if horizon is not None and now >= present.since + horizon + leeway:
+    # The store's clock is cut to the second, so what was lost may be younger by one.
+    latest_lost = present.since + 1 + ahead
+    if lives is not None and now >= latest_lost + lives:
         return
-    if issued_at is None or issued_at <= present.since + leeway:
+    if issued_at is None or issued_at < latest_lost:
         raise TokenRevoked("memory_lost")
 
 

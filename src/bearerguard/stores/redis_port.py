@@ -69,13 +69,14 @@ class RedisPort:
             raise store_error(error) from error
         return _texts(reply, len(names))
 
-    async def raise_mark(self, name: str, number: int, *, keep_seconds: int, within: float) -> None:
-        """Keep the larger number, and the longer life, under `name`; raise the epoch's seq."""
+    async def raise_mark(self, name: str, number: int, *, keep_seconds: int, within: float) -> str:
+        """Keep the larger number, and the longer life, under `name`; the epoch, whose seq this has raised."""
         values = (str(max(0, number)), str(max(1, keep_seconds)), _new_incarnation())
         try:
-            await self._run(RAISE_MARK, (_EPOCH, name), values, within=within)
+            reply = await self._run(RAISE_MARK, (_EPOCH, name), values, within=within)
         except WireError as error:
             raise store_error(error) from error
+        return _text(reply)
 
     async def spend(self, name: str, nonce: str, *, epoch: str | None, keep_seconds: int, within: float) -> Spent:
         """Put `nonce` under `name` if it is absent and the epoch still continues `epoch`."""

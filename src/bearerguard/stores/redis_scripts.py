@@ -11,10 +11,13 @@ UNREADABLE = "UNREADABLE"
 _EPOCH = """
 local function opened(raw)
   local since, incarnation, seq = string.match(raw, "^1|(%d+)|([%w_-]+)|(%d+)$")
+  if not since or #since > 15 or #seq > 15 then return nil end
   return since, incarnation, tonumber(seq)
 end
 local function raise(key, since, incarnation, seq)
-  redis.call("SET", key, string.format("1|%s|%s|%.0f", since, incarnation, seq + 1))
+  local epoch = string.format("1|%s|%s|%.0f", since, incarnation, seq + 1)
+  redis.call("SET", key, epoch)
+  return epoch
 end
 local unreadable = redis.error_reply("UNREADABLE value in the store")
 """
@@ -31,7 +34,7 @@ local number, life = ARGV[1], tonumber(ARGV[2]) * 1000
 local present = redis.call("GET", KEYS[2])
 if present then
   local kept = string.match(present, "^1|(%d+)$")
-  if not kept then return unreadable end
+  if not kept or #kept > 15 then return unreadable end
   if tonumber(kept) > tonumber(number) then number = kept end
   local left = redis.call("PTTL", KEYS[2])
   if left < 0 then life = nil elseif left > life then life = left end
@@ -41,8 +44,7 @@ if life then
 else
   redis.call("SET", KEYS[2], "1|" .. number)
 end
-raise(KEYS[1], since, incarnation, seq)
-return 1
+return raise(KEYS[1], since, incarnation, seq)
 """
 
 # ARGV: the epoch that was read ("" for none), the value to set, seconds to keep, a fresh incarnation.

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from ..access import Access, enter, forget
+from ..access import Access, current_access, enter, forget
 from ..carriers import Query
 from ..core.ports import run_sync
 from ..core.recall import Verdict
@@ -114,7 +114,9 @@ class BearerMiddleware:
             has_begun = True
             return start_response(*args)
 
-        outer = environ.get(_ACCESS)
+        outer = current_access()
+        if outer is not environ.get(_ACCESS):
+            outer = None
         environ[_ACCESS] = access
         enter(access)
         try:
@@ -138,7 +140,7 @@ class BearerMiddleware:
 
     def _check_order(self) -> None:
         """SettingsError, on every request, while a guard stands where it guards nothing."""
-        check_guard_order(self.application, kinds_must_be_named=self._doorway.kinds_must_be_named)
+        check_guard_order((self.application,), kinds_must_be_named=self._doorway.kinds_must_be_named)
         self._order_is_checked = True
 
 
