@@ -281,7 +281,7 @@ def test_after_the_horizon_nothing_is_refused_for_the_loss(office: Office, redis
     assert desk.verdict(long_lived) == GOOD
     redis_server.flush()
     assert desk.verdict(long_lived) == "memory_lost"
-    office.clock.now = epoch_of(redis_server)[0] + HORIZON - 1
+    office.clock.now = epoch_of(redis_server)[0] + HORIZON
     assert desk.verdict(long_lived) == "memory_lost"
     office.clock.now += 1
     assert desk.verdict(long_lived) == GOOD

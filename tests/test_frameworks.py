@@ -1383,7 +1383,7 @@ def test_raises_what_comes_after_the_answer_has_begun() -> None:
 @pytest.mark.parametrize("text", ["abc", ""])
 def test_answers_without_a_door(text: str) -> None:
     app = verifying_starlette(verifier())
-    app.add_exception_handler(AuthError, bearerguard.asgi.answer)  # type: ignore[arg-type]
+    app.add_exception_handler(AuthError, bearerguard.asgi.answer)
     answer = ask_asgi(app, Ask("/connect", method="POST", body=text.encode()))
     assert answer.status == 401
     assert answer.header("content-type") == "application/json"
@@ -1393,7 +1393,7 @@ def test_answers_without_a_door(text: str) -> None:
 
 def test_answers_503_without_a_door() -> None:
     app = verifying_starlette(Verifier(settings(), store=NOBODY_LISTENS))
-    app.add_exception_handler(Unavailable, bearerguard.asgi.answer)  # type: ignore[arg-type]
+    app.add_exception_handler(Unavailable, bearerguard.asgi.answer)
     answer = ask_asgi(app, Ask("/connect", method="POST", body=token().encode()))
     assert (answer.status, answer.challenge) == (503, None)
     assert answer.header("retry-after")
@@ -1406,7 +1406,7 @@ def test_leaves_a_websocket_to_the_handler_without_a_door() -> None:
 
     async def story() -> None:
         app = Starlette(routes=[WebSocketRoute("/ws", endpoint)])
-        app.add_exception_handler(AuthError, bearerguard.asgi.answer)  # type: ignore[arg-type]
+        app.add_exception_handler(AuthError, bearerguard.asgi.answer)
         told = await Socket(app).rest()
         assert [(message["type"], message.get("code")) for message in told][1:] == [("websocket.close", 1008)]
 

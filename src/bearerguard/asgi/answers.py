@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import Any, overload
 
 from starlette.exceptions import HTTPException
-from starlette.requests import HTTPConnection
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.types import Scope, Send
 from starlette.websockets import WebSocket
@@ -15,6 +15,10 @@ from ..doorway import answer_body
 from ..errors import AuthError, Unavailable
 
 
+@overload
+async def answer(connection: Request, error: Exception) -> Response: ...
+@overload
+async def answer(connection: WebSocket, error: Exception) -> None: ...
 async def answer(connection: HTTPConnection, error: Exception) -> Response | None:
     """Answers our errors where no door is around.
 

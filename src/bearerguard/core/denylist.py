@@ -12,6 +12,7 @@ from ..rules.revocation import (
     EPOCH_NAME,
     Epoch,
     after_a_write,
+    begins_anew,
     check_epoch,
     check_marks,
     continues,
@@ -29,11 +30,12 @@ FOUNDING_TRIES = 3
 class Revocations:
     """One store's memory as this process knows it; every verdict about revocation and one-time use is reached here."""
 
-    __slots__ = ("_clock", "_last_epoch")
+    __slots__ = ("_clock", "_last_epoch", "_lost")
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._last_epoch: Epoch | None = None
+        self._lost: Epoch | None = None
 
     async def check(
         self,
@@ -60,11 +62,18 @@ class Revocations:
         present = epoch(raw)
         if present is None and before is None:
             raw = await self._first_epoch(store, within=_left(started))
-        elif not continues(before, present):
-            journal.store_forgot()
-            raw = await _founded_anew(before, raw, store, started)
+        elif self._lost is not None or not continues(before, present):
+            raw = await self._after_loss(self._lost or before, raw, store, started)
         self._remember(before, epoch(raw))
         return raw, values
+
+    async def _after_loss(self, lost: Epoch | None, observed: str | None, store: Store, started: float) -> str | None:
+        """The epoch that tells of the loss; until there is one, this process does not forget it."""
+        self._lost = lost
+        journal.store_forgot()
+        standing = await _founded_anew(lost, observed, store, started)
+        self._lost = None
+        return standing
 
     async def _first_epoch(self, store: Store, *, within: float) -> str | None:
         """The epoch of a store that was met empty; None where it takes no writes, for checks go on without them."""
@@ -109,12 +118,14 @@ class Revocations:
         return Spent.FIRST if standing == nonce else Spent.REPLAYED
 
 
-async def _founded_anew(before: Epoch | None, observed: str | None, store: Store, started: float) -> str:
+async def _founded_anew(lost: Epoch | None, observed: str | None, store: Store, started: float) -> str | None:
     """A new epoch after a loss; whoever writes meanwhile begins one that says of no loss, and it must not stand."""
     for _ in range(FOUNDING_TRIES):
-        observed = await store.found_epoch(observed, trusted=False, within=_left(started))
-        if continues(before, epoch(observed)):
+        if begins_anew(lost, epoch(observed)):
             return observed
+        observed = await store.found_epoch(observed, trusted=False, within=_left(started))
+    if begins_anew(lost, epoch(observed)):
+        return observed
     raise StoreUnavailable
 
 

@@ -132,6 +132,11 @@ def continues(seen: Epoch | None, now: Epoch | None) -> bool:
     return now.since > seen.since
 
 
+def begins_anew(lost: Epoch | None, now: Epoch | None) -> bool:
+    """Whether the store's epoch says that the memory of `lost` is gone."""
+    return lost is not None and now is not None and now.incarnation != lost.incarnation and now.since > lost.since
+
+
 def after_a_write(seen: Epoch | None) -> Epoch | None:
     """The least that the store must show after it took a write in the epoch that was seen."""
     return None if seen is None else Epoch(seen.since, seen.incarnation, seen.seq + 1)
