@@ -15,9 +15,11 @@ class Door(Protocol):
     @property
     def kinds_must_be_named(self) -> bool:
         """Whether a guard must say which kind of token it means."""
+        ...
 
     def raised(self, error: AuthError | Unavailable, scopes: tuple[str, ...] = ()) -> Exception:
         """`error` as the framework below the door wants it raised."""
+        ...
 
     def spend(self, access: Access) -> None:
         """Claim the one-time token, blocking."""

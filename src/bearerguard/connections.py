@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .core.ports import HttpAnswer, HttpRequest, Ports
 from .io.flights import AsyncFlight, SyncFlight
@@ -53,7 +53,7 @@ class Connections:
         self._let_go_of_closed_loops()
         ports, self._blocking = self._blocking, None
         if ports is not None:
-            for port in (ports.store, ports.fetch):
+            for port in _parts(ports):
                 if hasattr(port, "close"):
                     port.close()
 
@@ -62,16 +62,20 @@ class Connections:
         self._let_go_of_closed_loops()
         ports = self._by_loop.pop(asyncio.get_running_loop(), None)
         if ports is not None:
-            for port in (ports.flight, ports.store, ports.fetch):
+            for port in _parts(ports):
                 if hasattr(port, "aclose"):
                     await port.aclose()
 
 
 def _abandon(ports: Ports) -> None:
     """Close the sockets of a loop that is gone; it can no longer say goodbye."""
-    for port in (ports.store, ports.fetch):
+    for port in _parts(ports):
         if hasattr(port, "abandon"):
             port.abandon()
+
+
+def _parts(ports: Ports) -> tuple[Any, ...]:
+    return ports.flight, ports.store, ports.fetch
 
 
 class _LateSyncFetch:

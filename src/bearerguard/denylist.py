@@ -37,28 +37,35 @@ class Revocable(Protocol):
     @property
     def name(self) -> str:
         """What messages call them."""
+        ...
 
     @property
     def vouched_by(self) -> str:
         """The name that their revocations are kept under."""
+        ...
 
     @property
     def ahead(self) -> float:
         """How far ahead of ours the clock of their issuer may be."""
+        ...
 
     @property
     def leeway(self) -> float:
         """How long after its end one of them is still accepted."""
+        ...
 
     @property
     def horizon(self) -> float | None:
         """How long one of them lives at most."""
+        ...
 
     def normalised_user(self, user: str) -> str:
         """A user as these tokens spell it."""
+        ...
 
     def normalised_tenant(self, tenant: str) -> str:
         """A tenant as these tokens spell it."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

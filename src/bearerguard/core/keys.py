@@ -21,12 +21,15 @@ class Keys(Protocol):
     @property
     def can_change(self) -> bool:
         """Whether there will ever be another epoch."""
+        ...
 
     def epoch(self, ports: Ports, /) -> int | None:
         """Which keys are trusted at this moment; None for no keys at all. Never waits."""
+        ...
 
     async def verified(self, header: JoseHeader, text: SignedText, ports: Ports, /) -> int:
         """The epoch of the keys, read before the key that verified was looked up; InvalidToken where none does."""
+        ...
 
 
 def keys_of(settings: SignedTokens, monotonic: Callable[[], float]) -> Keys:

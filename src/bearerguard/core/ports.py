@@ -41,25 +41,32 @@ class Store(Protocol):
     @property
     def keeps_epoch(self) -> bool:
         """Whether the store can lose its memory while we live, and so counts its epochs."""
+        ...
 
     @property
     def is_blank(self) -> bool:
         """Whether the store knows without waiting that nothing at all is revoked."""
+        ...
 
     def peek(self, names: Sequence[str]) -> Sequence[str | None] | None:
         """What `read` would answer, where the store knows it without waiting; else None."""
+        ...
 
     async def read(self, names: Sequence[str], *, within: float) -> Sequence[str | None]:
         """The values of `names`, in one round trip; None for a name that is absent."""
+        ...
 
     async def raise_mark(self, name: str, number: int, *, keep_seconds: int, within: float) -> str | None:
         """Keep the larger number, and the longer life, under `name`; the epoch, whose seq this has raised."""
+        ...
 
     async def spend(self, name: str, nonce: str, *, epoch: str | None, keep_seconds: int, within: float) -> Spent:
         """Put `nonce` under `name` if it is absent and the epoch still continues the one that was read."""
+        ...
 
     async def found_epoch(self, observed: str | None, *, trusted: bool, within: float) -> str:
         """Write a new epoch if the present one is still `observed`; the epoch that stands afterwards."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +93,7 @@ class Fetch(Protocol):
 
     async def send(self, request: HttpRequest, *, within: float) -> HttpAnswer:
         """The answer, whatever its status; `ProviderUnavailable` where there was none inside the bounds."""
+        ...
 
 
 class Flight(Protocol):
@@ -97,6 +105,7 @@ class Flight(Protocol):
         A follower waits `within` seconds at most and then raises `ProviderUnavailable`. Whoever is cancelled harms
         nobody else.
         """
+        ...
 
     def behind(self, key: str, work: Callable[[], Coroutine[Any, Any, object]]) -> None:
         """Start `work` unless it runs already; nobody waits, and its exceptions are swallowed."""

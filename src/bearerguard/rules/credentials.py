@@ -29,21 +29,26 @@ class Head(Protocol):
     @property
     def method(self) -> str:
         """The request's method, in capitals; GET for a WebSocket."""
+        ...
 
     @property
     def is_websocket(self) -> bool:
         """Whether this is a WebSocket's handshake."""
+        ...
 
     @property
     def path(self) -> str:
         """The decoded path below the door."""
+        ...
 
     @property
     def query(self) -> str:
         """The query string as it was sent."""
+        ...
 
     def fields(self, name: str) -> Sequence[str]:
         """The values of a header by its lower-case name."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

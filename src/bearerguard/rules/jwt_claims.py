@@ -18,6 +18,7 @@ from ..settings import ScopeSource, SignedTokens
 MAX_TOKEN_ID = 256
 
 _NUMBERS = frozenset({int, float})
+_NOT_THERE: Any = object()
 _NO_NAME = frozenset({""})
 _MISSING: tuple[Any, ...] = (None, "", [], {})
 
@@ -77,8 +78,8 @@ def _life(values: Mapping[str, Any], settings: SignedTokens) -> tuple[float, flo
 
 
 def _time(values: Mapping[str, Any], name: str) -> float | None:
-    value: Any = values.get(name)
-    if value is None and name not in values:
+    value: Any = values.get(name, _NOT_THERE)
+    if value is _NOT_THERE:
         return None
     if type(value) not in _NUMBERS or not 0 <= value < LATEST_TIME:
         raise InvalidToken("bad_claim")

@@ -183,8 +183,9 @@ class _Answer:
     def close(self) -> None:
         """Called by the server when the answer has been sent, or was broken off."""
         try:
-            if hasattr(self._body, "close"):
-                self._body.close()
+            close: Callable[[], object] | None = getattr(self._body, "close", None)
+            if close is not None:
+                close()
         finally:
             forget(self._access, self._outer)
 
