@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from .. import journal
 from ..core.recall import Verdict
-from ..errors import AuthError, Unavailable
+from ..errors import AuthError, StoreUnavailable, Unavailable
 
 Message: TypeAlias = Any
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
@@ -68,6 +68,9 @@ class Watch:
                 return await self._close(1008, refusal)
             except Unavailable as failure:
                 return await self._close(1013, failure)
+            except Exception as surprise:
+                journal.failed("WebSocket watch", surprise, elapsed=0)
+                return await self._close(1011, StoreUnavailable())
 
     def _pause(self, dies_at: float) -> float:
         often = LOOK_AT_THE_CLOCK_SECONDS if self._recheck_seconds is None else self._recheck_seconds
