@@ -16,10 +16,11 @@ import dataclasses
 import importlib
 import inspect
 import json
+import logging
 import re
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,15 @@ def run(page: Path) -> dict[str, Any]:
         lines_before = text.count("\n", 0, block.start()) + 1
         exec(compile("\n" * lines_before + shown, page, "exec"), names)
     return names
+
+
+@pytest.fixture(autouse=True)
+def logger_as_it_was() -> Iterator[None]:
+    """Pages show how to set the level of our logger, and other tests must not feel it."""
+    logger = logging.getLogger("bearerguard")
+    level = logger.level
+    yield
+    logger.setLevel(level)
 
 
 @every_page

@@ -85,11 +85,13 @@ class _LateSyncFetch:
 
     async def send(self, request: HttpRequest, *, within: float) -> HttpAnswer:
         """The answer to one request."""
-        if self._fetch is None:
+        fetch = self._fetch
+        if fetch is None:
             from .io.http_sync import SyncFetch
 
-            self._fetch = SyncFetch()
-        return await self._fetch.send(request, within=within)
+            # One step, so that threads that come here at once share one.
+            fetch = vars(self).setdefault("_fetch", SyncFetch())
+        return await fetch.send(request, within=within)
 
     def close(self) -> None:
         """Close what was opened."""

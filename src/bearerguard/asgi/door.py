@@ -78,7 +78,7 @@ class BearerMiddleware:
             await self._refuse(fault, scope, send)
             return
         access = Access(self._below[scope["type"]], None if verdict is None else verdict.claims, verdict)
-        attach(scope, access.claims)
+        attach(scope, verdict)
         if token is None or verdict is None:
             await self._pass(access, scope, receive, send)
         else:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from typing import NamedTuple
 
 from starlette.authentication import AuthCredentials, BaseUser, UnauthenticatedUser
 from starlette.types import Scope
 
 from ..claims import Claims
+from ..core.recall import Verdict
 
 
 class VerifiedUser(BaseUser):
     """`request.user` behind the door: whoever the token speaks for."""
 
-    __slots__ = ("claims",)
-
     def __init__(self, claims: Claims) -> None:
-        self.claims: Claims = claims
+        self._claims = claims
+
+    @property
+    def claims(self) -> Claims:
+        """The claims of the token."""
+        return self._claims
 
     @property
     def is_authenticated(self) -> bool:
@@ -31,16 +35,16 @@ class VerifiedUser(BaseUser):
     @property
     def identity(self) -> str:
         """The user, else the subject, else the tenant that the token names."""
-        return self.claims.user or self.claims.subject or self.claims.tenant or ""
+        return self._claims.user or self._claims.subject or self._claims.tenant or ""
 
 
 class Granted(AuthCredentials):
-    """`request.auth` behind the door: the scopes of the token, as a list of this request's own."""
+    """`request.auth` behind the door: the scopes of the token, as a new list each time that they are read."""
 
     def __init__(self, claims: Claims) -> None:
         self._claims = claims
 
-    @cached_property
+    @property
     def scopes(self) -> list[str]:  # type: ignore[override]
         """The scopes, in alphabetical order."""
         return sorted(self._claims.scopes)
@@ -52,8 +56,19 @@ class Nobody(UnauthenticatedUser):
     claims: None = None
 
 
-def attach(scope: Scope, claims: Claims | None) -> None:
+def attach(scope: Scope, verdict: Verdict | None) -> None:
     """Put the claims, or nobody, where the code below the door looks for them; whatever stood there goes."""
-    scope["bearerguard"] = claims
-    scope["user"] = Nobody() if claims is None else VerifiedUser(claims)
-    scope["auth"] = AuthCredentials() if claims is None else Granted(claims)
+    if verdict is None:
+        scope["bearerguard"], scope["user"], scope["auth"] = None, Nobody(), AuthCredentials()
+        return
+    if not isinstance(verdict.companion, _SignedIn):
+        verdict.companion = _SignedIn(VerifiedUser(verdict.claims), Granted(verdict.claims))
+    scope["bearerguard"] = verdict.claims
+    scope["user"], scope["auth"] = verdict.companion
+
+
+class _SignedIn(NamedTuple):
+    """What Starlette hears of a token; the same for all requests that bring it, for nothing of it can be changed."""
+
+    user: VerifiedUser
+    auth: Granted

@@ -92,10 +92,11 @@ class Revocations:
 
     async def revoke(self, names: Iterable[str], number: int, store: Store, *, keep_seconds: int) -> None:
         """Raise the mark under each name; every process refuses from its next check on."""
+        started = time.monotonic()
         with journal.told_if_unavailable("store"):
             for name in names:
                 before = self._last_epoch
-                raw = await store.raise_mark(name, number, keep_seconds=keep_seconds, within=STORE_SECONDS)
+                raw = await store.raise_mark(name, number, keep_seconds=keep_seconds, within=_left(started))
                 self._remember(before, epoch(raw))
 
     async def spend(self, identity: str, store: Store, *, epoch_read: str | None, dies_at: float) -> None:

@@ -65,13 +65,14 @@ class Route:
     stranger on the others.
     """
 
-    __slots__ = ("_clock", "_recalls", "judges", "max_bytes", "only_kind")
+    __slots__ = ("_clock", "_recalls", "_tables", "judges", "max_bytes", "only_kind")
 
     def __init__(self, judges: Sequence[SignedJudge], clock: Callable[[], float]) -> None:
         self.judges = tuple(judges)
         self.max_bytes = max(judge.kind.max_bytes for judge in judges)
         self.only_kind = judges[0].kind.name if len(judges) == 1 else None
         self._recalls = {judge.kind.name: Recall(judge.kind.remember_tokens) for judge in judges}
+        self._tables = tuple(self._recalls.values())
         self._clock = clock
 
     def recalled(self, digest: bytes, ports: Ports) -> Seen | None:
@@ -85,7 +86,7 @@ class Route:
         return seen
 
     def _found(self, digest: bytes) -> Seen | None:
-        for recall in self._recalls.values():
+        for recall in self._tables:
             seen = recall.find(digest)
             if seen is not None:
                 return seen
