@@ -968,7 +968,9 @@ NO_TOKEN: list[object] = [
 ]
 
 
-@pytest.mark.parametrize("token", NO_TOKEN, ids=repr)
+@pytest.mark.parametrize(
+    "token", NO_TOKEN, ids=[f"{number} {type(one).__name__}" for number, one in enumerate(NO_TOKEN)]
+)
 def test_refuses_what_is_no_text(token: object) -> None:
     for judge in ANY_JUDGE:
         assert verdict(judge, token) in ("malformed", "missing_token")

@@ -657,7 +657,7 @@ BAD_KEYS: list[Any] = [
 
 
 @pytest.mark.parametrize("place", [0, -1])
-@pytest.mark.parametrize("bad", BAD_KEYS, ids=[f"{number}: {ascii(bad)[:40]}" for number, bad in enumerate(BAD_KEYS)])
+@pytest.mark.parametrize("bad", BAD_KEYS, ids=[f"bad key {number}" for number, _ in enumerate(BAD_KEYS)])
 def test_lets_no_bad_key_kill_the_set(bad: Any, place: int) -> None:
     members = [bad, jwk("good")] if place == 0 else [jwk("good"), bad]
     with house(json_answer({"keys": members}), algorithms=("EdDSA", "ES256", "RS256")) as (provider, judge, _):
