@@ -626,7 +626,7 @@ def test_who_waits_for_a_connection_waits_no_longer_than_its_deadline(flavour: F
         answers = calls.together([call] * 50)
         assert time.perf_counter() - start < DEADLINE
         served = [answer for answer in answers if not isinstance(answer, BaseException)]
-        assert 16 <= len(served) <= 32
+        assert 1 <= len(served) <= 32
         assert all(isinstance(answer, StoreUnavailable) for answer in answers if isinstance(answer, BaseException))
         # Nobody failed to answer, there were just too many of us: the breaker is shut.
         assert calls.read("u:one") == ["one"]
