@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import functools
 import inspect
 import itertools
@@ -537,3 +538,11 @@ def test_lets_a_view_catch_what_another_guard_refuses(world: World) -> None:
 def test_gives_a_guarded_view_the_claims(world: World) -> None:
     guarded = requires_token(lambda: current_claims().tenant)
     assert world(guarded)(ask_with(token(tenant="str_one"))).json() == "str_one"
+
+
+def test_copies_a_guarded_application() -> None:
+    class Application:
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None: ...
+
+    guarded = requires_token(Application())
+    assert copy.copy(guarded).__wrapped__ is guarded.__wrapped__  # type: ignore[attr-defined]

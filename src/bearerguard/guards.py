@@ -266,6 +266,8 @@ class _GuardedApplication:
         return self._guarded(*args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
+        if name == "__wrapped__":  # a copy that is being made has nothing inside yet
+            raise AttributeError(name)
         return getattr(self.__wrapped__, name)
 
 
