@@ -53,14 +53,18 @@ def calls_to(source: StoreSource, flavour: Flavour) -> Iterator[Calls]:
     """The port of that flavour, closed at the end."""
     if flavour == "sync":
         sync_port = source.sync_port()
-        yield Calls(sync_port, run_sync)
-        sync_port.close()
+        try:
+            yield Calls(sync_port, run_sync)
+        finally:
+            sync_port.close()
         return
     with asyncio.Runner() as runner:
         run = _RunInLoop(runner)
         async_port = run(_awaited(source.async_port))
-        yield Calls(async_port, run)
-        run(async_port.aclose())
+        try:
+            yield Calls(async_port, run)
+        finally:
+            run(async_port.aclose())
 
 
 class _RunInLoop:

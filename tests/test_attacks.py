@@ -857,6 +857,7 @@ def _huge(unit: str) -> str:
     return (unit * (MANY // len(unit) + 1))[:MANY]
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize(
     "made",
     [
@@ -881,6 +882,7 @@ def test_refuses_ten_megabytes_before_they_cost(made: Callable[[], str]) -> None
     assert min(_seconds(judge, token) for _ in range(5)) < FIVE_MILLISECONDS
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("token", [b"A" * MANY, bytearray(MANY), [0] * MANY], ids=lambda token: type(token).__name__)
 def test_refuses_ten_megabytes_of_something_else(token: object) -> None:
     judge = verifier()
@@ -894,6 +896,7 @@ def _seconds(judge: Verifier[SignedTokens], token: Any) -> float:
     return time.perf_counter() - started
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize(
     "spoilt",
     [

@@ -528,6 +528,7 @@ def seconds_of(call: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
+@pytest.mark.timed
 def test_a_closed_verifier_costs_no_more_than_a_new_connection(redis_server: RedisServer) -> None:
     verifier = verifier_at(redis_server.url)
     verifier.verify(token())

@@ -577,6 +577,7 @@ def test_a_server_that_forgot_and_takes_no_writes_is_503(own_office: Office, own
 # --- Servers that do not answer --------------------------------------------------------------------------------------
 
 
+@pytest.mark.timed
 def test_nobody_listens(flavour: Flavour) -> None:
     with office_of(f"redis://127.0.0.1:{free_port()}/0", flavour) as office:
         desk = office.desk()
@@ -588,6 +589,7 @@ def test_nobody_listens(flavour: Flavour) -> None:
             assert (reason, seconds < AT_ONCE) == ("store_unavailable", True)
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("fault", ["killed", "frozen"])
 def test_a_server_that_is_gone_is_503_and_well_again_when_it_is_back(
     own_office: Office, own_redis_server: RedisServer, fault: str

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import contextvars
 import gc
 import logging
-import os
 import queue
 import subprocess
 import sys
 import threading
 import time
 import traceback
-import warnings
 from collections.abc import Callable, Coroutine, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -24,6 +21,7 @@ import pytest
 from bearerguard.core.ports import run_sync
 from bearerguard.errors import Challenge, InvalidToken, ProviderUnavailable
 from bearerguard.io.flights import AsyncFlight, SyncFlight
+from tests.forking import in_a_child
 
 SECRET = "hush-hush"
 PATIENCE = 10.0
@@ -206,6 +204,7 @@ def test_keeps_the_answers_of_two_doors_apart(callers: Callers) -> None:
     assert "realm" not in other.challenge()
 
 
+@pytest.mark.timed
 def test_lets_a_follower_wait_only_so_long(callers: Callers) -> None:
     held = Held(callers)
     leader = held.led()
@@ -433,25 +432,9 @@ def test_leads_anew_in_a_forked_child() -> None:
     with ThreadPoolExecutor(1) as threads:
         leader = threads.submit(lambda: run_sync(flight.once("key", work, within=5)))
         assert started.wait(PATIENCE)
-        assert _in_a_child(lambda: run_sync(flight.once("key", work_of_the_child, within=0.5))) == "of the child"
+        assert in_a_child(lambda: run_sync(flight.once("key", work_of_the_child, within=0.5))) == "of the child"
         go.set()
         assert leader.result(PATIENCE) == "of the parent"
-
-
-def _in_a_child(work: Callable[[], str]) -> str:
-    reading, writing = os.pipe()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        pid = os.fork()
-    if pid == 0:
-        with contextlib.suppress(BaseException):
-            os.write(writing, work().encode())
-        os._exit(0)
-    os.close(writing)
-    with open(reading, "rb") as pipe:
-        said = pipe.read().decode()
-    os.waitpid(pid, 0)
-    return said
 
 
 def test_lets_go_of_work_for_which_no_thread_starts(monkeypatch: pytest.MonkeyPatch) -> None:

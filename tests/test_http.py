@@ -6,14 +6,12 @@ import asyncio
 import contextlib
 import gc
 import logging
-import os
 import socket
 import ssl
 import threading
 import time
 import traceback
-import warnings
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -27,6 +25,7 @@ from bearerguard.errors import ProviderUnavailable
 from bearerguard.io.http import GATE_SECONDS, MOST_AT_ONCE, MOST_BODY_BYTES, MOST_WAITING, STEP_SECONDS
 from bearerguard.io.http_async import AsyncFetch
 from bearerguard.io.http_sync import SyncFetch
+from tests.forking import in_a_child
 from tests.scripted_provider import (
     Line,
     Play,
@@ -111,8 +110,14 @@ class ThreadCalls:
         self._fetch = SyncFetch(tls=tls)
 
     def all(self, requests: Sequence[HttpRequest], *, within: float = 2.0) -> list[Outcome]:
+        start = threading.Barrier(len(requests))
+
+        def call(request: HttpRequest) -> Outcome:
+            start.wait()
+            return run_sync(_outcome(self._fetch, request, within))
+
         with ThreadPoolExecutor(len(requests)) as threads:
-            return [*threads.map(lambda request: run_sync(_outcome(self._fetch, request, within)), requests)]
+            return [*threads.map(call, requests)]
 
     def close(self) -> None:
         self._fetch.close()
@@ -239,6 +244,7 @@ def test_speaks_tls(flavour: Flavour) -> None:
 # --- What ends a call at once ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize(
     "play",
     [
@@ -267,6 +273,7 @@ def _promise_100_MB(line: Line) -> None:
     line.wait_for_hang_up()
 
 
+@pytest.mark.timed
 def test_gives_up_at_once_where_nobody_listens_and_is_well_again_when_somebody_does(
     calls: Calls, provider: ScriptedProvider
 ) -> None:
@@ -279,6 +286,7 @@ def test_gives_up_at_once_where_nobody_listens_and_is_well_again_when_somebody_d
     answered(calls, provider.url())
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("url", ["ftp://127.0.0.1/", "http://", "http://127.0.0.1:99999/", "no url", "http://a\nb/"])
 def test_gives_up_at_once_on_what_cannot_be_asked(calls: Calls, url: str) -> None:
     outcome = only(calls, url)
@@ -297,6 +305,7 @@ def test_believes_no_unknown_certificate(calls: Calls) -> None:
 # --- What ends a call at a bound -------------------------------------------------------------------------------------
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize(
     ("play", "within"),
     [
@@ -314,18 +323,21 @@ def test_ends_a_dripping_call_at_its_deadline(
     provider.wait_for_ended(1)
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("play", [silent, after(5, answer())], ids=["silent", "slow"])
 def test_waits_a_second_for_the_next_bytes(calls: Calls, provider: ScriptedProvider, play: Play) -> None:
     assert takes_about(only(calls, provider.play("/", play)).seconds, STEP_SECONDS)
     assert takes_about(only(calls, provider.url("/"), within=0.3).seconds, 0.3)
 
 
+@pytest.mark.timed
 def test_waits_a_second_for_a_connection(calls: Calls) -> None:
     with unreachable() as url:
         assert takes_about(only(calls, url).seconds, STEP_SECONDS)
         assert takes_about(only(calls, url, within=0.3).seconds, 0.3)
 
 
+@pytest.mark.timed
 def test_ends_at_its_deadline_however_many_dead_addresses_a_name_has(
     calls: Calls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -343,6 +355,7 @@ def test_ends_at_its_deadline_however_many_dead_addresses_a_name_has(
     assert outcome.seconds < 2 * 1.5
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize(
     "unasked",
     [
@@ -375,6 +388,7 @@ def test_uses_no_connection_again_that_was_left_in_the_middle(calls: Calls, prov
     assert provider.connections == 3
 
 
+@pytest.mark.timed
 def test_sends_32_at_once_and_lets_the_others_wait(calls: Calls, provider: ScriptedProvider) -> None:
     go = threading.Event()
     url = provider.play("/", when(go, answer()))
@@ -386,6 +400,7 @@ def test_sends_32_at_once_and_lets_the_others_wait(calls: Calls, provider: Scrip
     assert provider.most_at_once == MOST_AT_ONCE
 
 
+@pytest.mark.timed
 def test_waits_at_the_gate_for_half_a_second(calls: Calls, provider: ScriptedProvider) -> None:
     url = provider.play("/", silent)
     outcomes = calls.all([HttpRequest(url)] * (MOST_AT_ONCE + 8))
@@ -395,12 +410,13 @@ def test_waits_at_the_gate_for_half_a_second(calls: Calls, provider: ScriptedPro
     assert provider.count() == MOST_AT_ONCE
 
 
+@pytest.mark.timed
 def test_lets_256_wait_and_refuses_more_at_once(calls: Calls, provider: ScriptedProvider) -> None:
     url = provider.play("/", silent)
     outcomes = calls.all([HttpRequest(url)] * (MOST_AT_ONCE + MOST_WAITING + 100))
     assert not any(outcome.answer for outcome in outcomes)
     refused = [outcome for outcome in outcomes if _why(outcome) == "256 calls wait already"]
-    # Threads take a while to start, so some of those in front have gone when the last ones come.
+    # Threads take a while to come, so some of those in front have gone when the last ones do.
     assert 1 <= len(refused) <= 100
     provider.play("/", answer())
     answered(calls, url)
@@ -518,6 +534,7 @@ def test_logs_nothing_about_a_call_whose_caller_has_gone(
     assert caplog.records == []
 
 
+@pytest.mark.timed
 def test_keeps_the_loop_free_while_1000_calls_wait(provider: ScriptedProvider) -> None:
     async def story() -> tuple[list[Outcome], float]:
         fetch = AsyncFetch()
@@ -558,23 +575,6 @@ def test_ends_the_connections_of_a_loop_that_is_gone(provider: ScriptedProvider)
 
 
 # --- In blocking code ------------------------------------------------------------------------------------------------
-
-
-def in_a_child(work: Callable[[], str]) -> str:
-    """What the work gives in a forked child."""
-    reading, writing = os.pipe()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        pid = os.fork()
-    if pid == 0:
-        with contextlib.suppress(BaseException):
-            os.write(writing, work().encode())
-        os._exit(0)
-    os.close(writing)
-    with open(reading, "rb") as pipe:
-        said = pipe.read().decode()
-    os.waitpid(pid, 0)
-    return said
 
 
 def test_shares_no_connection_with_a_forked_child(provider: ScriptedProvider) -> None:

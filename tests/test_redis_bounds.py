@@ -12,6 +12,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,11 @@ from redis.retry import Retry
 from bearerguard.core.ports import ReplyLost, Spent, run_sync
 from bearerguard.errors import StoreUnavailable
 from bearerguard.stores import RedisStore
+from bearerguard.stores.breaker import Breaker
+from bearerguard.stores.gate import Gate
+from bearerguard.stores.layout import DEFAULT_PREFIX, KeyLayout
 from bearerguard.stores.redis_async import AsyncWire
+from bearerguard.stores.redis_port import RedisPort
 from bearerguard.stores.redis_sync import SyncWire
 from bearerguard.stores.redis_wire import WireError
 from tests.scripted_redis import Command, Hangup, bulk, echoed, scripted_redis
@@ -96,6 +101,7 @@ def break_it(calls: Calls) -> None:
 # --- Refused, killed, frozen -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.timed
 def test_says_at_once_that_nobody_listens(flavour: Flavour) -> None:
     with calls_to(RedisStore(f"redis://127.0.0.1:{free_port()}"), flavour) as calls:
         assert unavailable_after(lambda: calls.read("u:one")) < AT_ONCE
@@ -104,6 +110,7 @@ def test_says_at_once_that_nobody_listens(flavour: Flavour) -> None:
         assert unavailable_after(lambda: calls.found_epoch(None)) < AT_ONCE
 
 
+@pytest.mark.timed
 def test_is_well_again_after_a_kill_and_a_restart(own_port: Calls, own_redis_server: RedisServer) -> None:
     own_port.raise_mark("u:one", 5)
     own_redis_server.kill()
@@ -129,6 +136,7 @@ def test_does_not_stumble_over_connections_that_a_restart_closed(
         own_port.raise_mark("u:one", 5)
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("warm", [True, False], ids=["warm", "cold"])
 def test_a_frozen_server_costs_half_a_second_and_then_nothing(
     own_port: Calls, own_redis_server: RedisServer, warm: bool
@@ -144,6 +152,7 @@ def test_a_frozen_server_costs_half_a_second_and_then_nothing(
     assert seconds_until_well(own_port) < WELL_AGAIN
 
 
+@pytest.mark.timed
 def test_a_frozen_server_may_have_spent_the_token(own_port: Calls, own_redis_server: RedisServer) -> None:
     own_port.read("u:one")
     own_redis_server.freeze()
@@ -158,6 +167,7 @@ def test_a_frozen_server_may_have_spent_the_token(own_port: Calls, own_redis_ser
     assert own_port.read("s:one") in ([None], ["1|nonce"])
 
 
+@pytest.mark.timed
 def test_a_short_deadline_is_kept(own_port: Calls, own_redis_server: RedisServer) -> None:
     own_port.read("u:one")
     own_redis_server.freeze()
@@ -166,6 +176,7 @@ def test_a_short_deadline_is_kept(own_port: Calls, own_redis_server: RedisServer
     assert unavailable_after(lambda: own_port.read("u:one", within=0)) < 0.1
 
 
+@pytest.mark.timed
 def test_both_flavours_share_one_breaker(own_redis_server: RedisServer) -> None:
     store = RedisStore(own_redis_server.url)
     with calls_to(store, "sync") as blocking, calls_to(store, "async") as suspending:
@@ -194,6 +205,7 @@ def black_hole() -> Iterator[str]:
         yield f"redis://127.0.0.1:{listener.getsockname()[1]}"
 
 
+@pytest.mark.timed
 def test_a_black_hole_costs_half_a_second(flavour: Flavour) -> None:
     with black_hole() as url, calls_to(RedisStore(url), flavour) as calls:
         assert unavailable_after(lambda: calls.read("u:one")) < DEADLINE
@@ -210,12 +222,14 @@ def dripping(reply: Callable[[Command], bytes]) -> Callable[[Command], Iterable[
     return answer
 
 
+@pytest.mark.timed
 def test_a_dripping_server_ends_at_the_deadline(flavour: Flavour) -> None:
     with scripted_redis(dripping(echoed)) as server, calls_to(RedisStore(server.url), flavour) as calls:
         assert unavailable_after(lambda: calls.read("a" * 50)) < DEADLINE
         assert isinstance(_raised(lambda: calls.spend("s:one", "nonce")), ReplyLost)
 
 
+@pytest.mark.timed
 def test_a_server_that_drips_while_it_is_connected_ends_at_the_deadline(flavour: Flavour) -> None:
     drips = dripping(lambda _: b"+" + b"O" * 50 + b"\r\n")
     with scripted_redis(drips) as server, calls_to(RedisStore(f"{server.url}/7"), flavour) as calls:
@@ -224,6 +238,7 @@ def test_a_server_that_drips_while_it_is_connected_ends_at_the_deadline(flavour:
         assert {command[0] for command in server.commands} == {b"SELECT"}
 
 
+@pytest.mark.timed
 def test_a_slow_server_inside_the_bounds_is_waited_for(flavour: Flavour) -> None:
     def answer(command: Command) -> Iterable[bytes]:
         time.sleep(0.1)
@@ -586,6 +601,7 @@ def test_a_user_without_the_right_to_write_is_unavailable(own_redis_server: Redi
 # --- Many at once ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.timed
 def test_a_thousand_checks_at_once_need_few_connections(own_port: Calls, own_redis_server: RedisServer) -> None:
     own_port.raise_mark("u:one", 5)
     own_port.together([lambda: own_port.port.read(("u:one",), within=2)] * 16)
@@ -597,6 +613,7 @@ def test_a_thousand_checks_at_once_need_few_connections(own_port: Calls, own_red
     assert _connections(own_redis_server) <= 16 + 1
 
 
+@pytest.mark.timed
 def test_a_thousand_checks_of_a_frozen_server_all_end_at_the_deadline(
     own_port: Calls, own_redis_server: RedisServer
 ) -> None:
@@ -616,18 +633,21 @@ def _is_async(calls: Calls) -> bool:
 
 
 def test_who_waits_for_a_connection_waits_no_longer_than_its_deadline(flavour: Flavour) -> None:
+    # Far below SILENCE_SECONDS: a machine that stalls for the difference makes all 16 of a round late at once.
     def answer(command: Command) -> Iterable[bytes]:
-        time.sleep(0.2)
+        time.sleep(0.1)
         yield echoed(command)
 
     with scripted_redis(answer) as server, calls_to(RedisStore(server.url), flavour) as calls:
-        call: Callable[[], Coroutine[Any, Any, Any]] = lambda: calls.port.read(("u:one",), within=0.45)  # noqa: E731
+        call: Callable[[], Coroutine[Any, Any, Any]] = lambda: calls.port.read(("u:one",), within=0.39)  # noqa: E731
+        # Connecting is not what is measured here.
+        calls.together([lambda: calls.port.read(("u:one",), within=2)] * 16)
         start = time.perf_counter()
         answers = calls.together([call] * 50)
         assert time.perf_counter() - start < DEADLINE
         served = [answer for answer in answers if not isinstance(answer, BaseException)]
-        # How many are served hangs on how busy the machine is; more than two rounds of 16 never fit.
-        assert len(served) <= 32
+        # Three rounds of 16 fit; one is sure. More than three fit where the 50 do not all begin at the same time.
+        assert len(served) >= 16
         assert all(isinstance(answer, StoreUnavailable) for answer in answers if isinstance(answer, BaseException))
 
         def is_served() -> bool:
@@ -637,6 +657,128 @@ def test_who_waits_for_a_connection_waits_no_longer_than_its_deadline(flavour: F
                 return False
 
         _until(is_served)
+
+
+def _full_gate() -> Gate:
+    gate = Gate(1)
+    assert gate.enter(within=0)
+    return gate
+
+
+def test_lets_threads_in_as_they_came() -> None:
+    gate, order = _full_gate(), []
+
+    def pass_through(number: int) -> None:
+        assert gate.enter(within=5)
+        order.append(number)
+        gate.leave()
+
+    threads = [threading.Thread(target=pass_through, args=(number,)) for number in range(20)]
+    for number, thread in enumerate(threads):
+        thread.start()
+        _until(lambda number=number: gate.waiting == number + 1)  # type: ignore[misc]
+    gate.leave()
+    for thread in threads:
+        thread.join()
+    assert order == [*range(20)]
+
+
+def test_who_waited_in_vain_takes_no_place_along() -> None:
+    gate = _full_gate()
+    assert not gate.enter(within=0.01)
+    assert not gate.enter(within=0)
+    assert gate.waiting == 0
+    gate.leave()
+    assert [gate.enter(within=0) for _ in range(2)] == [True, False]
+
+
+def test_who_was_interrupted_while_waiting_takes_no_place_along() -> None:
+    def interrupt(*_: object) -> None:
+        raise _Interrupted
+
+    gate, before = _full_gate(), signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        with pytest.raises(_Interrupted):
+            gate.enter(within=5)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    gate.leave()
+    assert [gate.enter(within=0) for _ in range(2)] == [True, False]
+
+
+def test_places_handed_over_at_the_last_moment_are_not_lost() -> None:
+    gate = Gate(2)
+
+    def come_and_go() -> None:
+        if gate.enter(within=0.0002):
+            time.sleep(0.0002)
+            gate.leave()
+
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(2000):
+            pool.submit(come_and_go)
+    assert gate.waiting == 0
+    assert [gate.enter(within=0) for _ in range(3)] == [True, True, False]
+
+
+class _HeldSyncLine(_SyncLine):
+    """Its one connection has an answer when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__(None)
+        self.asked, self.may_answer = threading.Event(), threading.Event()
+
+    def read_response(self, disable_decoding: bool) -> object:
+        self.asked.set()
+        self.may_answer.wait(5)
+        return [b"one"]
+
+
+class _HeldAsyncLine(_AsyncLine):
+    def __init__(self) -> None:
+        super().__init__(None)
+        self.asked, self.may_answer = asyncio.Event(), asyncio.Event()
+
+    async def read_response(self, disable_decoding: bool) -> object:
+        self.asked.set()
+        await self.may_answer.wait()
+        return [b"one"]
+
+
+def _read_while_crowded(breaker: Breaker) -> None:
+    line = _HeldSyncLine()
+    port = RedisPort(SyncWire(line), layout=KeyLayout(DEFAULT_PREFIX), breaker=breaker)
+    reader = threading.Thread(target=lambda: run_sync(port.read(("one",), within=5)))
+    reader.start()
+    line.asked.wait(5)
+    for _ in range(10):
+        unavailable_after(lambda: run_sync(port.read(("two",), within=0.01)))
+    assert breaker.admits()
+    line.may_answer.set()
+    reader.join()
+
+
+async def _read_while_crowded_in_a_loop(breaker: Breaker) -> None:
+    line = _HeldAsyncLine()
+    port = RedisPort(AsyncWire(line), layout=KeyLayout(DEFAULT_PREFIX), breaker=breaker)
+    reading = asyncio.create_task(port.read(("one",), within=5))
+    await line.asked.wait()
+    for _ in range(10):
+        with pytest.raises(StoreUnavailable):
+            await port.read(("two",), within=0.01)
+    assert breaker.admits()
+    line.may_answer.set()
+    await asyncio.wait([reading])
+
+
+def test_waiting_in_vain_for_a_connection_does_not_open_the_breaker(flavour: Flavour) -> None:
+    breaker = Breaker()
+    if flavour == "sync":
+        _read_while_crowded(breaker)
+    else:
+        asyncio.run(_read_while_crowded_in_a_loop(breaker))
+    assert breaker.admits()
 
 
 # --- Closing ---------------------------------------------------------------------------------------------------------
@@ -741,6 +883,7 @@ def tls(certificate: Path) -> ssl.SSLContext:
     return context
 
 
+@pytest.mark.timed
 def test_speaks_tls_inside_the_bounds(flavour: Flavour, tls: ssl.SSLContext, certificate: Path) -> None:
     with (
         scripted_redis(slow_for_first(0.4), tls) as server,
@@ -762,6 +905,7 @@ def test_refuses_a_certificate_that_nobody_vouches_for(flavour: Flavour, tls: ss
         assert server.commands == []
 
 
+@pytest.mark.timed
 def test_a_server_that_never_shakes_hands_costs_half_a_second(flavour: Flavour) -> None:
     with scripted_redis(lambda c: [echoed(c)]) as server:
         url = server.url.replace("redis://", "rediss://")
@@ -777,6 +921,7 @@ def _own_client(flavour: Flavour, url: str) -> Any:
     return kind.from_url(url, socket_timeout=0.25, socket_connect_timeout=0.25, retry=retry(NoBackoff(), 0))
 
 
+@pytest.mark.timed
 def test_a_users_client_is_bounded_and_well_again(own_redis_server: RedisServer, flavour: Flavour) -> None:
     client = _own_client(flavour, own_redis_server.url)
     with calls_to(RedisStore(client), flavour) as calls:

@@ -240,6 +240,7 @@ async def _status(door: Any, name: str, value: bytes) -> int:
     return status
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("exempt", [(), ("/health",)], ids=["the short way", "the long way"])
 @pytest.mark.parametrize("letters", [b"A", b"A.", b" ", b"=", b"\xff", b",", b", a", b"."])
 def test_refuses_ten_megabytes_at_the_door_before_they_cost(letters: bytes, exempt: tuple[str, ...]) -> None:

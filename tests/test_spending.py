@@ -278,6 +278,7 @@ def test_an_unknown_outcome_says_so_and_when_to_try_again(flavour: Flavour, redi
     assert "may be spent" in caught.value.body()["detail"]
 
 
+@pytest.mark.timed
 def test_a_server_that_freezes_before_the_claim_is_503_in_time(flavour: Flavour, own_redis_server: RedisServer) -> None:
     with office_of(own_redis_server.url, flavour) as office:
         desk = office.desk()

@@ -149,6 +149,7 @@ def test_opens_for_nobody(opened: Opening, house: str) -> None:
         assert connection.recv() == '{"tenant":null}'
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("house", ["ws", "ws-calm", "ws-off", "ws-optional"])
 def test_closes_when_the_token_ends(opened: Opening, house: str) -> None:
     ends = int(time.time())  # past already, but for the leeway of 1 s
@@ -157,6 +158,7 @@ def test_closes_when_the_token_ends(opened: Opening, house: str) -> None:
     assert time.time() >= ends + 1
 
 
+@pytest.mark.timed
 def test_does_not_close_before_the_token_ends(opened: Opening) -> None:
     ends = int(time.time()) + 1
     connection = opened("ws", "/ws/echo", bearer(token(exp=ends)))
@@ -180,6 +182,7 @@ def revoke(server: AppServer, house: str, text: str) -> None:
     assert ask_server(server.port, Ask(f"/{house}/revoke", [bearer(text)], "POST")).status == 200
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("path", ["/ws/echo", "/ws/listen?mark=-", "/ws/flood?mark=-"])
 def test_closes_after_a_revocation(server: AppServer, opened: Opening, path: str) -> None:
     text = token()
@@ -568,6 +571,7 @@ def test_closes_when_the_store_cannot_be_asked_again(own_redis_server: RedisServ
     run(story())
 
 
+@pytest.mark.timed
 def test_closes_after_a_revocation_elsewhere(own_redis_server: RedisServer) -> None:
     async def story() -> None:
         door, text = behind(accepting, store=own_redis_server.url), token()

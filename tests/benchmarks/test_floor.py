@@ -6,6 +6,7 @@ import base64
 import hmac
 import json
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,9 +14,16 @@ import pytest
 from .floor import FloorVerifier, Refused, signature_check
 from .tokens import ALGORITHMS, AUDIENCE, ISSUER, shared_secret, signer
 
-NOW = int(time.time())
-CLAIMS: dict[str, Any] = {"iss": ISSUER, "aud": AUDIENCE, "iat": NOW, "nbf": NOW, "exp": NOW + 600, "jti": "one"}
 HEADER = {"alg": "HS256", "typ": "JWT"}
+
+
+def at(seconds: int) -> int:
+    """So many seconds from now."""
+    return int(time.time()) + seconds
+
+
+def claims() -> dict[str, Any]:
+    return {"iss": ISSUER, "aud": AUDIENCE, "iat": at(0), "nbf": at(0), "exp": at(600), "jti": "one"}
 
 
 def floor(algorithm: str = "HS256") -> FloorVerifier:
@@ -30,7 +38,7 @@ def signed(header: str, payload: str) -> bytes:
 
 
 def token(header: dict[str, Any] | None = None, **changed: Any) -> bytes:
-    return signed(json.dumps(HEADER | (header or {})), json.dumps(CLAIMS | changed))
+    return signed(json.dumps(HEADER | (header or {})), json.dumps(claims() | changed))
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
@@ -50,41 +58,48 @@ def test_the_floor_keeps_out_what_every_contestant_must(algorithm: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "bad",
+    "made",
     [
-        pytest.param(token({"alg": "none"}), id="alg none"),
-        pytest.param(token({"alg": "RS256"}), id="another alg"),
-        pytest.param(token({"crit": ["exp"]}), id="crit"),
-        pytest.param(token({"typ": "logout+jwt"}), id="another typ"),
-        pytest.param(token({"typ": 1}), id="a typ that is no string"),
-        pytest.param(token(exp=NOW - 11), id="expired"),
-        pytest.param(token(nbf=NOW + 60), id="not yet valid"),
-        pytest.param(token(iat=NOW + 60), id="issued in the future"),
-        pytest.param(token(exp=True), id="exp is a boolean"),
-        pytest.param(token(exp=str(NOW + 600)), id="exp is a string"),
-        pytest.param(token(exp=10**400), id="exp has 400 digits"),
-        pytest.param(token(aud=[AUDIENCE, 1]), id="an audience that is no string"),
-        pytest.param(token(aud=[]), id="no audience"),
-        pytest.param(token(jti=""), id="an empty id"),
-        pytest.param(token(jti="x" * 257), id="a long id"),
-        pytest.param(token(cnf={"jkt": "x"}), id="bound to a key"),
-        pytest.param(token(token_type="DPoP"), id="another token type"),
-        pytest.param(token(deep=[[[[[[[]]]]]]] * 8), id="deep"),
-        pytest.param(token(fill="x" * 9000), id="large"),
-        pytest.param(token()[:-1] + b"_", id="trailing bits"),
-        pytest.param(token() + b"=", id="padding"),
-        pytest.param(token() + b".", id="four segments"),
-        pytest.param(token().replace(b".", b"..", 1), id="an empty segment"),
-        pytest.param(b"", id="nothing"),
-        pytest.param(signed('{"alg":"HS256","alg":"HS256"}', json.dumps(CLAIMS)), id="a duplicate header name"),
-        pytest.param(signed(json.dumps(HEADER), json.dumps(CLAIMS)[:-1] + ',"jti":"two"}'), id="a duplicate claim"),
-        pytest.param(signed(json.dumps(HEADER), json.dumps(CLAIMS)[:-1] + ',"x":NaN}'), id="NaN"),
-        pytest.param(signed(json.dumps(HEADER), json.dumps(CLAIMS)[:-1] + ',"x":"\\ud800"}'), id="a lone surrogate"),
-        pytest.param(signed(json.dumps(HEADER), "[]"), id="a payload that is no object"),
-        pytest.param(signed(json.dumps(HEADER), "\ufeff" + json.dumps(CLAIMS)), id="a BOM"),
+        pytest.param(lambda: token({"alg": "none"}), id="alg none"),
+        pytest.param(lambda: token({"alg": "RS256"}), id="another alg"),
+        pytest.param(lambda: token({"crit": ["exp"]}), id="crit"),
+        pytest.param(lambda: token({"typ": "logout+jwt"}), id="another typ"),
+        pytest.param(lambda: token({"typ": 1}), id="a typ that is no string"),
+        pytest.param(lambda: token(exp=at(-11)), id="expired"),
+        pytest.param(lambda: token(nbf=at(60)), id="not yet valid"),
+        pytest.param(lambda: token(iat=at(60)), id="issued in the future"),
+        pytest.param(lambda: token(exp=True), id="exp is a boolean"),
+        pytest.param(lambda: token(exp=str(at(600))), id="exp is a string"),
+        pytest.param(lambda: token(exp=10**400), id="exp has 400 digits"),
+        pytest.param(lambda: token(aud=[AUDIENCE, 1]), id="an audience that is no string"),
+        pytest.param(lambda: token(aud=[]), id="no audience"),
+        pytest.param(lambda: token(jti=""), id="an empty id"),
+        pytest.param(lambda: token(jti="x" * 257), id="a long id"),
+        pytest.param(lambda: token(cnf={"jkt": "x"}), id="bound to a key"),
+        pytest.param(lambda: token(token_type="DPoP"), id="another token type"),
+        pytest.param(lambda: token(deep=[[[[[[[]]]]]]] * 8), id="deep"),
+        pytest.param(lambda: token(fill="x" * 9000), id="large"),
+        pytest.param(lambda: token()[:-1] + b"_", id="trailing bits"),
+        pytest.param(lambda: token() + b"=", id="padding"),
+        pytest.param(lambda: token() + b".", id="four segments"),
+        pytest.param(lambda: token().replace(b".", b"..", 1), id="an empty segment"),
+        pytest.param(lambda: b"", id="nothing"),
+        pytest.param(
+            lambda: signed('{"alg":"HS256","alg":"HS256"}', json.dumps(claims())), id="a duplicate header name"
+        ),
+        pytest.param(
+            lambda: signed(json.dumps(HEADER), json.dumps(claims())[:-1] + ',"jti":"two"}'), id="a duplicate claim"
+        ),
+        pytest.param(lambda: signed(json.dumps(HEADER), json.dumps(claims())[:-1] + ',"x":NaN}'), id="NaN"),
+        pytest.param(
+            lambda: signed(json.dumps(HEADER), json.dumps(claims())[:-1] + ',"x":"\\ud800"}'), id="a lone surrogate"
+        ),
+        pytest.param(lambda: signed(json.dumps(HEADER), "[]"), id="a payload that is no object"),
+        pytest.param(lambda: signed(json.dumps(HEADER), "\ufeff" + json.dumps(claims())), id="a BOM"),
     ],
 )
-def test_the_floor_refuses(bad: bytes) -> None:
+def test_the_floor_refuses(made: Callable[[], bytes]) -> None:
+    bad = made()
     with pytest.raises(Refused):
         floor().verify(bad)
 
@@ -92,7 +107,7 @@ def test_the_floor_refuses(bad: bytes) -> None:
 def test_the_floor_checks_the_denylist_on_every_hit() -> None:
     verifier, good = floor(), token()
     verifier.verify(good)
-    verifier.denied["one"] = NOW + 600.0
+    verifier.denied["one"] = at(600)
     with pytest.raises(Refused):
         verifier.verify(good)
 
@@ -100,7 +115,8 @@ def test_the_floor_checks_the_denylist_on_every_hit() -> None:
 def test_the_floor_checks_the_time_on_every_hit(monkeypatch: pytest.MonkeyPatch) -> None:
     verifier, good = floor(), token()
     verifier.verify(good)
-    monkeypatch.setattr(time, "time", lambda: NOW + 610.0)
+    later = at(611)
+    monkeypatch.setattr(time, "time", lambda: later)
     with pytest.raises(Refused):
         verifier.verify(good)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -14,6 +13,7 @@ from redis.connection import Connection, SSLConnection, UnixDomainSocketConnecti
 from redis.retry import Retry
 
 from .forks import tell_after_fork
+from .gate import Gate
 from .redis_address import Kind, RedisAddress
 from .redis_failures import command_failure, connect_failure, leaves_connection_sound
 from .redis_wire import MOST_CONNECTIONS, SILENCE_SECONDS, Crowded, WireError
@@ -53,22 +53,22 @@ class SyncLine(Protocol):
 
 
 class SyncWire:
-    """One command at a time on each of at most `size` connections."""
+    """One command at a time on each of at most `size` connections; who comes first is served first."""
 
     def __init__(self, line: SyncLine) -> None:
         self._line = line
-        self._gate = threading.Semaphore(line.size)
+        self._gate = Gate(line.size)
         tell_after_fork(self)
 
     async def execute(self, *command: str, within: float) -> Any:
         """The reply to one command, undecoded; it blocks, and never suspends."""
         end, gate = time.monotonic() + within, self._gate
-        if not gate.acquire(timeout=max(0.0, within)):
+        if not gate.enter(within=within):
             raise Crowded("no connection came free in time")
         try:
             answer = self._exchange(command, end)
         finally:
-            gate.release()
+            gate.leave()
         # Raised here and not where it was caught: what redis-py says may hold keys and values.
         if isinstance(answer, WireError):
             raise answer
@@ -80,7 +80,7 @@ class SyncWire:
 
     def after_fork(self) -> None:
         """The sockets are the parent's, and its threads may hold the gate."""
-        self._gate = threading.Semaphore(self._line.size)
+        self._gate = Gate(self._line.size)
         self._line.after_fork()
 
     def _exchange(self, command: tuple[str, ...], end: float) -> Any:
