@@ -27,7 +27,7 @@ ROOMS: Mapping[str, frozenset[str]] = {
     "core": frozenset({"core"}),
     "io": frozenset({"io"}),
     "stores": frozenset({"stores"}),
-    "front": frozenset({"connections", "denylist", "verifier"}),
+    "front": frozenset({"client_credentials", "connections", "denylist", "verifier"}),
     "doors": frozenset({"asgi", "wsgi", "fastapi", "flask", "doorway", "guards", "signatures", "views"}),
     "platforms": frozenset({"platforms"}),
     "entrance": frozenset({"__init__"}),
@@ -42,7 +42,8 @@ BELOW: Mapping[str, frozenset[str]] = {
     "stores": frozenset({"words", "core"}),
     "front": frozenset({"words", "rules", "core", "io", "stores"}),
     "doors": frozenset({"words", "rules", "core", "front"}),
-    "platforms": frozenset({"words"}),
+    # Presets are settings, hence words; the one for access tokens of the app's own gives a ClientCredentials.
+    "platforms": frozenset({"words", "stores", "front"}),
     "entrance": frozenset({"words", "stores", "front", "doors"}),
 }
 
@@ -50,6 +51,7 @@ BELOW: Mapping[str, frozenset[str]] = {
 FOREIGN: Mapping[str, tuple[str, ...]] = {
     "redis": ("stores.redis",),
     "httpx": ("io.",),
+    "httpx2": ("io.auth",),
     "httpcore": ("io.",),
     "jwt": ("keys.",),
     "cryptography": ("keys.",),
@@ -61,7 +63,10 @@ FOREIGN: Mapping[str, tuple[str, ...]] = {
 }
 
 # What must not be imported along.
-HEAVY = ("httpx", "httpcore", "redis", "starlette", "werkzeug", "cryptography", "jwt", "fastapi", "flask", "anyio")
+HEAVY = (
+    *("httpx", "httpx2", "httpcore", "redis", "starlette", "werkzeug", "cryptography", "jwt"),
+    *("fastapi", "flask", "anyio"),
+)
 
 # The doors know one framework each; what they share is no framework's.
 DOORS_APART = (("asgi", "wsgi"), ("wsgi", "asgi"), ("fastapi", "wsgi"), ("flask", "asgi"), ("doorway", "asgi"))

@@ -4,6 +4,8 @@ Settings say which tokens are good, a `Verifier` judges them, a door (`bearergua
 before the application, and guards stand at its routes.
 """
 
+import typing
+
 from .access import current_claims
 from .claim_rules import ABSENT, NO_SCOPES, UNCHECKED, ClaimText, IfPresent
 from .claims import Claims
@@ -26,9 +28,22 @@ from .errors import (
 )
 from .guards import requires_any_scope, requires_kind, requires_scope, requires_token, single_use
 from .keys import JwksKeys, SharedSecrets, StaticKeys
-from .settings import SignedTokens
+from .settings import OpaqueTokens, ProtectedResource, SignedTokens
 from .stores import MemoryStore, RedisStore
 from .verifier import Verifier
+
+if typing.TYPE_CHECKING:
+    from .client_credentials import ClientCredentials
+else:
+
+    def __getattr__(name: str) -> object:
+        """`ClientCredentials` is an `httpx.Auth`, so httpx is brought in when it is first asked for."""
+        if name == "ClientCredentials":
+            from .client_credentials import ClientCredentials
+
+            return ClientCredentials
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __all__ = [
     "ABSENT",
@@ -38,6 +53,7 @@ __all__ = [
     "BearerguardError",
     "ClaimText",
     "Claims",
+    "ClientCredentials",
     "Denylist",
     "ForeignOrigin",
     "IfPresent",
@@ -47,6 +63,8 @@ __all__ = [
     "JwksKeys",
     "MemoryStore",
     "MissingToken",
+    "OpaqueTokens",
+    "ProtectedResource",
     "ProviderUnavailable",
     "RedisStore",
     "SettingsError",

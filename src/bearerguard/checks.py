@@ -82,3 +82,18 @@ def _is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def check_origin(name: str, origin: object) -> None:
+    """An origin, whose requests may carry what is ours: https, or http on this machine."""
+    check_url(name, origin)
+    if origin != origin_of_url(str(origin)):
+        raise SettingsError(f"{name} has {origin!r}; write an origin, as in 'https://api.example.com', with no path")
+
+
+def origin_of_url(url: str) -> str:
+    """Scheme, host and port of a URL, spelt in one way."""
+    parts = urlsplit(url)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    usual = {"https": 443, "http": 80}.get(parts.scheme)
+    return f"{parts.scheme}://{host}" + (f":{parts.port}" if parts.port not in (None, usual) else "")

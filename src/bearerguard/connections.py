@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from .core.ports import HttpAnswer, HttpRequest, Ports
 from .io.flights import AsyncFlight, SyncFlight
-from .stores import StoreLike, open_store
+from .stores import MemoryStore, StoreLike, open_store
 
 if TYPE_CHECKING:
     from .io.http_async import AsyncFetch
@@ -26,6 +26,11 @@ class Connections:
         self._store = open_store(store, monotonic=monotonic)
         self._blocking: Ports | None = None
         self._by_loop: dict[asyncio.AbstractEventLoop, Ports] = {}
+
+    @property
+    def are_shared(self) -> bool:
+        """Whether other processes may see the same store."""
+        return not isinstance(self._store, MemoryStore)
 
     def blocking(self) -> Ports:
         """The ports of blocking code."""

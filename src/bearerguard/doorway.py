@@ -15,7 +15,8 @@ from .core.recall import Verdict
 from .errors import AuthError, Challenge, MissingToken, SettingsError, Unavailable
 from .rules.credentials import Head, Presented, presented
 from .rules.passage import exempt_paths, is_preflight
-from .settings import Kind, SignedTokens
+from .rules.resource_metadata import metadata_page
+from .settings import Kind, OpaqueTokens, ProtectedResource, SignedTokens
 from .verifier import Verifier
 
 Preflight: TypeAlias = Literal["pass", "refuse"]
@@ -35,6 +36,7 @@ class Doorway:
         optional: bool,
         realm: str | None,
         preflight: Preflight,
+        resource: ProtectedResource | None,
     ) -> None:
         self.verifier: Verifier[Kind] = _checked_verifier(verifier)
         self._exempt = exempt_paths(exempt)
@@ -45,6 +47,7 @@ class Doorway:
         self._optional = optional
         self._realm = _checked_realm(realm)
         self._passes_preflights = _checked_preflight(preflight)
+        self.page = metadata_page(resource, verifier.kinds)
         self.query_names = tuple(carrier.name for carrier in verifier.carriers if isinstance(carrier, Query))
         self.longest_bearer = len("Bearer ") + verifier.max_bytes
         self._credential_headers = tuple(carrier.name for carrier in verifier.carriers if isinstance(carrier, Header))
@@ -105,7 +108,8 @@ class Doorway:
     def dress(self, error: AuthError | Unavailable, scopes: tuple[str, ...] = ()) -> None:
         """Give `error` the challenge and the headers that this door's answers carry, and log it."""
         journal.refused(error)
-        error.answer_with(Challenge(self._realm, scopes), refusal_headers(error, self.verifier.kinds))
+        challenge = Challenge(self._realm, scopes, None if self.page is None else self.page.url)
+        error.answer_with(challenge, refusal_headers(error, self.verifier.kinds))
 
 
 def refusal_headers(error: AuthError | Unavailable, kinds: Sequence[Kind]) -> Mapping[str, str]:
@@ -117,9 +121,22 @@ def refusal_headers(error: AuthError | Unavailable, kinds: Sequence[Kind]) -> Ma
 
 def only_signed(verifier: Verifier[SignedTokens]) -> Verifier[SignedTokens]:
     """`verifier`, once it is found to take signed tokens only."""
-    if not all(isinstance(kind, SignedTokens) for kind in _checked_verifier(verifier).kinds):
-        raise SettingsError("SessionTokenMiddleware takes signed tokens only; use BearerMiddleware for several sorts")
+    _check_sort(verifier, "SessionTokenMiddleware", "signed", SignedTokens, instead="IntrospectionMiddleware")
     return verifier
+
+
+def only_opaque(verifier: Verifier[OpaqueTokens]) -> Verifier[OpaqueTokens]:
+    """`verifier`, once it is found to take opaque tokens only."""
+    _check_sort(verifier, "IntrospectionMiddleware", "opaque", OpaqueTokens, instead="SessionTokenMiddleware")
+    return verifier
+
+
+def _check_sort(verifier: object, door: str, said: str, sort: type[Kind], *, instead: str) -> None:
+    fits = [isinstance(kind, sort) for kind in _checked_verifier(verifier).kinds]
+    if any(fits) and not all(fits):
+        raise SettingsError(f"{door} takes {said} tokens only; use BearerMiddleware for several sorts")
+    if not any(fits):
+        raise SettingsError(f"{door} takes {said} tokens only; use {instead} for this verifier")
 
 
 def answer_body(error: AuthError | Unavailable) -> bytes:

@@ -9,6 +9,7 @@ from flask import Flask, current_app, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
+from .access import as_raised
 from .errors import Refusal
 from .wsgi import BearerMiddleware, answer
 
@@ -46,7 +47,7 @@ def _answer(error: Exception) -> ResponseReturnValue:
     own = _handler_of_werkzeugs(error)
     if own is not None:
         return current_app.ensure_sync(own)(error)  # type: ignore[no-any-return]
-    return answer(error)  # type: ignore[arg-type]
+    return answer(as_raised(error))  # type: ignore[arg-type]
 
 
 def _handler_of_werkzeugs(error: Exception) -> Callable[[Any], Any] | None:

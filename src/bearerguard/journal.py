@@ -73,6 +73,36 @@ def told_if_unavailable(component: str) -> Generator[None, None, None]:
         raise
 
 
+def client_refused(component: str) -> None:
+    """The provider does not know us by the credentials of our settings; no caller is to blame."""
+    text = f"{component}: the provider refused our own client_id and client_secret; check them in the settings"
+    _say(logging.ERROR, f"credentials of {component}", text, per_second=1)
+
+
+def provider_mismatch(component: str, what: str) -> None:
+    """The provider's metadata cannot be used with our settings."""
+    _say(logging.ERROR, f"metadata of {component}", f"{component}: {what}", per_second=1)
+
+
+def old_client_secret_used(component: str, index: int) -> None:
+    """The provider took a client secret that is not the newest; while this is said, the old one is still needed."""
+    text = f"{component}: the provider refused the newest client secret and took the one at index {index}"
+    _say(logging.WARNING, f"old client secret of {component}", text, per_second=1)
+
+
+def entry_forged(component: str) -> None:
+    """A shared entry was not written by one who knows the client secret, or was put in another's place."""
+    text = f"{component}: an entry in the store fails its check and is not used; somebody else may write to the store"
+    _say(logging.WARNING, f"forged entry of {component}", text, per_second=1)
+
+
+def entry_not_kept(component: str, error: BaseException) -> None:
+    """An entry could not be shared, which costs another call and nothing else."""
+    cause = error.__cause__ or error
+    text = f"{component}: an entry could not be kept in the store: {type(cause).__name__}"
+    _say(logging.WARNING, f"entry of {component}", text, per_second=1)
+
+
 def old_secret_used(index: int) -> None:
     """A token was signed with a secret that is not the newest; while this is said, the old one is still needed."""
     _say(logging.INFO, "old secret", f"a token was signed with the shared secret at index {index}", per_second=1)

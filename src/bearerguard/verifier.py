@@ -19,7 +19,7 @@ from .errors import AuthError, InvalidToken, MissingToken, SettingsError, Unavai
 from .journal import logger
 from .rules.credentials import carriers_in_order
 from .rules.routing import check_routes, kinds_overlap
-from .settings import Kind, SignedTokens
+from .settings import Kind, OpaqueTokens, SignedTokens
 from .stores import StoreLike
 
 KindT = TypeVar("KindT", bound=Kind, covariant=True)
@@ -62,6 +62,8 @@ class Verifier(Generic[KindT]):
         self.denylist = Denylist.of_verifier(kinds, self.connections, revocations, clock)
         self._kind_must_be_named_in_bodies = kinds_overlap(kinds)
         _say_what_is_unchecked(kinds)
+        if self.connections.are_shared:
+            _say_what_is_not_shared(kinds)
 
     def __repr__(self) -> str:
         return f"<Verifier {', '.join(kind.name for kind in self.kinds)}>"
@@ -124,7 +126,7 @@ class Verifier(Generic[KindT]):
 
 def _check_kinds(kinds: tuple[Kind, ...]) -> None:
     for kind in kinds:
-        if not isinstance(kind, SignedTokens):
+        if not isinstance(kind, (SignedTokens, OpaqueTokens)):
             raise SettingsError(
                 f"{type(kind).__name__} is no settings object; write Verifier(SignedTokens(...)) or use a preset "
                 "from bearerguard.platforms"
@@ -138,3 +140,10 @@ def _say_what_is_unchecked(kinds: tuple[Kind, ...]) -> None:
             logger.log(logging.WARNING, "kind %s: the %s of tokens is not checked (UNCHECKED)", kind.name, claim)
         for warning in kind.warnings:
             logger.log(logging.WARNING, "kind %s: %s", kind.name, warning)
+
+
+def _say_what_is_not_shared(kinds: tuple[Kind, ...]) -> None:
+    for kind in kinds:
+        if isinstance(kind, OpaqueTokens) and not kind.may_share:
+            text = "kind %s: the client secret has fewer than 32 bytes, so answers are remembered in each process alone"
+            logger.log(logging.WARNING, text, kind.name)

@@ -19,7 +19,9 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .floor import AsgiFloor, FloorVerifier, signature_check
+from .floor_opaque import OpaqueFloor
 from .harness import BARE, FLOOR, OURS, LeftOut, Served
+from .provider import CLIENT_ID, CLIENT_SECRET, Provider
 from .tokens import AUDIENCE, ISSUER, Signer, claims_by_pyjwt
 from .traffic import ANSWER, PATH, asgi_scope
 
@@ -29,7 +31,7 @@ async def orders(request: Request) -> Response:
     return JSONResponse(ANSWER)
 
 
-def bare(signer: Signer) -> ASGIApp:
+def bare(_: object) -> ASGIApp:
     return Starlette(routes=[Route(PATH, orders)])
 
 
@@ -93,6 +95,43 @@ def mcp_with_fastmcp(signer: Signer) -> ASGIApp:
     return Starlette(routes=[Route(PATH, view)], middleware=verifier.get_middleware())
 
 
+def opaque_floor(provider: Provider) -> ASGIApp:
+    verifier = OpaqueFloor(provider.ask, issuer=ISSUER, audience=AUDIENCE)
+    return Starlette(routes=[Route(PATH, orders)], middleware=[Middleware(AsgiFloor, verifier=verifier)])
+
+
+def introspecting_bearerguard(provider: Provider) -> ASGIApp:
+    from bearerguard import requires_token
+    from bearerguard.asgi import IntrospectionMiddleware
+
+    from .ours import introspecting
+
+    protected = [Middleware(IntrospectionMiddleware, verifier=introspecting(provider))]
+    return Starlette(routes=[Route(PATH, requires_token(orders))], middleware=protected)
+
+
+def introspecting_fastmcp(provider: Provider) -> ASGIApp:
+    from mcp.server.auth.middleware.bearer_auth import RequireAuthMiddleware
+
+    view = RequireAuthMiddleware(_as_app(orders), required_scopes=["read:orders"])
+    return Starlette(routes=[Route(PATH, view)], middleware=fastmcp_verifier(provider).get_middleware())
+
+
+def fastmcp_verifier(provider: Provider, client: Any = None) -> Any:
+    """fastmcp's verifier with its cache switched on, which it is not by itself."""
+    from fastmcp.server.auth.providers.introspection import IntrospectionTokenVerifier
+
+    return IntrospectionTokenVerifier(
+        introspection_url=provider.endpoint,
+        client_id=CLIENT_ID,
+        client_secret=CLIENT_SECRET,
+        audience=AUDIENCE,
+        required_scopes=["read:orders"],
+        cache_ttl_seconds=60,
+        http_client=client,
+    )
+
+
 def _as_app(view: Callable[[Request], Any]) -> ASGIApp:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         response = await view(Request(scope, receive, send))
@@ -107,6 +146,13 @@ CONTESTANTS: Mapping[str, Callable[[Signer], ASGIApp]] = {
     OURS: bearerguard,
     "Starlette AuthenticationMiddleware + PyJWT": starlette_with_pyjwt,
     "mcp + fastmcp JWTVerifier": mcp_with_fastmcp,
+}
+
+OPAQUE: Mapping[str, Callable[[Provider], ASGIApp]] = {
+    BARE: bare,
+    FLOOR: opaque_floor,
+    OURS: introspecting_bearerguard,
+    "mcp + fastmcp IntrospectionTokenVerifier, cache on": introspecting_fastmcp,
 }
 
 

@@ -11,7 +11,9 @@ import jwt
 from flask import Flask, g, request
 
 from .floor import FloorVerifier, WsgiFloor, signature_check
+from .floor_opaque import OpaqueFloor
 from .harness import BARE, FLOOR, OURS, Served
+from .provider import Provider
 from .tokens import AUDIENCE, ISSUER, Signer, claims_by_pyjwt
 from .traffic import ANSWER, PATH, wsgi_environ
 
@@ -26,7 +28,7 @@ def orders() -> dict[str, bool]:
     return ANSWER
 
 
-def bare(signer: Signer) -> WSGIApplication:
+def bare(_: object) -> WSGIApplication:
     return _flask(orders)
 
 
@@ -96,6 +98,25 @@ def flask_jwt_extended(signer: Signer) -> WSGIApplication:
     return app
 
 
+def opaque_floor(provider: Provider) -> WSGIApplication:
+    app = _flask(orders)
+    verifier = OpaqueFloor(provider.ask, issuer=ISSUER, audience=AUDIENCE)
+    app.wsgi_app = WsgiFloor(app.wsgi_app, verifier)  # type: ignore[method-assign]
+    return app
+
+
+def introspecting_bearerguard(provider: Provider) -> WSGIApplication:
+    from bearerguard import requires_token
+    from bearerguard.flask import init_app
+    from bearerguard.wsgi import IntrospectionMiddleware
+
+    from .ours import introspecting
+
+    app = _flask(requires_token(orders))
+    init_app(app, IntrospectionMiddleware, verifier=introspecting(provider))
+    return app
+
+
 def _flask(view: View) -> Flask:
     app = Flask(__name__)
     app.add_url_rule(PATH, "orders", view)
@@ -108,6 +129,12 @@ CONTESTANTS: Mapping[str, Callable[[Signer], WSGIApplication]] = {
     OURS: bearerguard,
     "Flask + PyJWT decorator": flask_with_pyjwt,
     "Flask-JWT-Extended": flask_jwt_extended,
+}
+
+OPAQUE: Mapping[str, Callable[[Provider], WSGIApplication]] = {
+    BARE: bare,
+    FLOOR: opaque_floor,
+    OURS: introspecting_bearerguard,
 }
 
 

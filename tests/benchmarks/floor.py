@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Mu
 from contextvars import ContextVar
 from hashlib import sha256
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
@@ -95,6 +95,14 @@ def _rsa_check(key: rsa.RSAPublicKey) -> SignatureCheck:
     return check
 
 
+class Floor(Protocol):
+    """Whoever can stand behind the floor's doors."""
+
+    def verify(self, token: bytes, /) -> Claims:
+        """The claims of a token; `Refused` for a bad one."""
+        ...
+
+
 class FloorVerifier:
     """One algorithm, one key, one issuer, one audience; a table of tokens seen before; a denylist."""
 
@@ -134,9 +142,9 @@ class FloorVerifier:
             raise Refused(401, "too large, or a letter that is not base64url")
         try:
             head, body, signature = token.split(b".")
-            self._check_header(_json_object(_decoded(head)))
+            self._check_header(json_object(_decoded(head)))
             self._check(_decoded(signature), token[: len(head) + len(body) + 1])
-            return self._read(_json_object(_decoded(body)), now)
+            return self._read(json_object(_decoded(body)), now)
         except InvalidSignature as error:
             raise Refused(401, "the signature does not fit") from error
         except (ValueError, RecursionError) as error:
@@ -150,11 +158,11 @@ class FloorVerifier:
             raise Refused(401, "another type of token")
 
     def _read(self, claims: dict[str, Any], now: float) -> Seen:
-        dies_at = _moment(claims, "exp") + LEEWAY_SECONDS
-        valid_from = max(_moment(claims, "nbf"), _moment(claims, "iat")) - LEEWAY_SECONDS
+        dies_at = moment(claims, "exp") + LEEWAY_SECONDS
+        valid_from = max(moment(claims, "nbf"), moment(claims, "iat")) - LEEWAY_SECONDS
         if not valid_from <= now < dies_at:
             raise Refused(401, "expired, or not yet valid")
-        if claims.get("iss") != self._issuer or not _names(claims.get("aud"), self._audience):
+        if claims.get("iss") != self._issuer or not names(claims.get("aud"), self._audience):
             raise Refused(401, "issued by or for somebody else")
         if "cnf" in claims or claims.get("token_type", "Bearer") != "Bearer":
             raise Refused(401, "bound to a key")
@@ -171,7 +179,8 @@ def _decoded(segment: bytes) -> bytes:
     return binascii.a2b_base64(segment.translate(_TO_STANDARD) + _PADDING[rest])
 
 
-def _json_object(data: bytes) -> dict[str, Any]:
+def json_object(data: bytes) -> dict[str, Any]:
+    """A strict JSON object: no duplicate names, not deep, nothing but JSON's own numbers; else ValueError."""
     if data.count(b"{") + data.count(b"[") > 32:
         raise ValueError("nested too deeply")
     value = _decode_json(data.decode())
@@ -196,14 +205,16 @@ def _no_constant(_: str) -> NoReturn:
 _decode_json = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant).decode
 
 
-def _moment(claims: Claims, name: str) -> float:
+def moment(claims: Claims, name: str) -> float:
+    """A claim that is a point in time."""
     value = claims.get(name)
     if (type(value) is int or (type(value) is float and math.isfinite(value))) and 0 <= value <= LATEST_MOMENT:
         return value
     raise Refused(401, f"no usable {name}")
 
 
-def _names(audience: object, wanted: str) -> bool:
+def names(audience: object, wanted: str) -> bool:
+    """Whether the `aud` claim names `wanted`."""
     if isinstance(audience, list):
         return wanted in audience and all(type(one) is str for one in audience)
     return audience == wanted
@@ -221,7 +232,7 @@ _REFUSAL_HEADERS = (
 class AsgiFloor:
     """The floor in front of an ASGI app."""
 
-    def __init__(self, app: ASGIApp, verifier: FloorVerifier) -> None:
+    def __init__(self, app: ASGIApp, verifier: Floor) -> None:
         self.app = app
         self.verifier = verifier
 
@@ -261,7 +272,7 @@ async def _refuse(send: Send, refusal: Refused) -> None:
 class WsgiFloor:
     """The floor in front of a WSGI app."""
 
-    def __init__(self, app: WSGIApplication, verifier: FloorVerifier) -> None:
+    def __init__(self, app: WSGIApplication, verifier: Floor) -> None:
         self.app = app
         self.verifier = verifier
 

@@ -12,8 +12,12 @@ BARE = "bare app"
 FLOOR = "floor"
 OURS = "bearerguard"
 
+INTROSPECTION = "introspection"
+"""Stands where other rows have the algorithm: opaque tokens have none."""
+
 FIRST_SIGHT = "first sight"
 REPEAT = "repeat"
+IN_PROCESS_HIT = "in-process hit"
 
 WARM_UP = 4
 """Requests before each timed block, to bring the contestant's code back into the processor's caches."""
@@ -134,9 +138,9 @@ def summary(times: Mapping[str, Sequence[float]]) -> tuple[Figures, ...]:
             contestant=name,
             microseconds=median(own),
             overhead=_overhead(own, bare),
-            times_bare=_ratio(own, bare),
+            times_bare=ratio(own, bare),
             overhead_times_floor=_overhead(own, bare) / floor_overhead,
-            times_floor=_ratio(own, floor),
+            times_floor=ratio(own, floor),
         )
         for name, own in times.items()
     )
@@ -146,5 +150,6 @@ def _overhead(own: Sequence[float], bare: Sequence[float]) -> float:
     return median(mine - other for mine, other in zip(own, bare, strict=True))
 
 
-def _ratio(own: Sequence[float], other: Sequence[float]) -> float:
+def ratio(own: Sequence[float], other: Sequence[float]) -> float:
+    """How many times the other's time, taken within each round."""
     return median(mine / theirs for mine, theirs in zip(own, other, strict=True))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from bearerguard import SharedSecrets, SignedTokens, StaticKeys, Verifier
+from bearerguard import OpaqueTokens, RedisStore, SharedSecrets, SignedTokens, StaticKeys, Verifier
 
+from .provider import CLIENT_ID, CLIENT_SECRET, Provider
 from .tokens import AUDIENCE, ISSUER, Signer
 
 
@@ -21,3 +22,24 @@ def verifier_for(signer: Signer) -> Verifier[SignedTokens]:
             user="sub",
         )
     )
+
+
+def introspecting(
+    provider: Provider, *, store: RedisStore | str = "memory://", remember_tokens: int = 10_000
+) -> Verifier[OpaqueTokens]:
+    """A verifier that asks the provider; its connections are closed before the provider ends."""
+    verifier = Verifier(
+        OpaqueTokens(
+            issuer=ISSUER,
+            client_id=CLIENT_ID,
+            client_secret=CLIENT_SECRET,
+            audience=AUDIENCE,
+            introspection_endpoint=provider.endpoint,
+            remember_tokens=remember_tokens,
+            tenant="tenant",
+            user="sub",
+        ),
+        store=store,
+    )
+    provider.askers.append(verifier)
+    return verifier

@@ -42,7 +42,7 @@ class Signer:
 
     def token(self, **changed: object) -> str:
         """A good token that was never seen before, but for what `changed` spoils."""
-        return jwt.encode(_claims() | changed, self.private, self.algorithm)
+        return jwt.encode(claims() | changed, self.private, self.algorithm)
 
     def tokens(self, count: int) -> list[str]:
         """`count` good tokens, all different."""
@@ -58,7 +58,7 @@ class Signer:
         yield "expired", self.token(exp=int(time.time()) - 3600)
         yield "issued by somebody else", self.token(iss="https://elsewhere.example.com")
         yield "issued for somebody else", self.token(aud="https://elsewhere.example.com")
-        yield "not signed", jwt.encode(_claims(), "", "none")
+        yield "not signed", jwt.encode(claims(), "", "none")
 
 
 @cache
@@ -92,7 +92,8 @@ def claims_by_pyjwt(token: str, signer: Signer) -> dict[str, Any]:
     )
 
 
-def _claims() -> dict[str, object]:
+def claims() -> dict[str, object]:
+    """The claims of a good token, issued now."""
     now = int(time.time())
     return {
         "iss": ISSUER,

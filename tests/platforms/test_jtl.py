@@ -1,14 +1,28 @@
 from __future__ import annotations
 
+import base64
 import logging
+from collections.abc import Iterator
+from typing import Any
 
+import httpx
 import pytest
 
-from bearerguard import JwksKeys, SettingsError, SharedSecrets, StaticKeys, TokenRevoked, Verifier
+from bearerguard import (
+    ClientCredentials,
+    JwksKeys,
+    ProviderUnavailable,
+    SettingsError,
+    SharedSecrets,
+    StaticKeys,
+    TokenRevoked,
+    Verifier,
+)
 from bearerguard.carriers import BEARER, Header
 from bearerguard.platforms import jtl
 from tests.minting import SECRET, mint, private_key, public_jwk
 from tests.platforms.verdicts import GOOD, NOW, changed, claims_of, verdict
+from tests.scripted_provider import Line, ScriptedProvider, in_turn, json_answer, status
 
 USER = "8f0c9c6e-3b1d-4c2a-9d7e-5a4b3c2d1e0f"
 TENANT = "f2f8ab7e-1d2c-4b3a-8e9f-0a1b2c3d4e5f"
@@ -212,3 +226,198 @@ def test_says_what_is_wrong_with_the_settings() -> None:
         jtl.app_tokens(app_id="", keys=StaticKeys(public_jwk(RSA)))
     with pytest.raises(SettingsError, match="https"):
         jtl.app_tokens(app_id=APP, issuer="http://id.jtl-cloud.com")
+
+
+# --- Access tokens of the app, and the keys that they open -----------------------------------------------------------
+
+JWKS = "/account/.well-known/jwks.json"
+OURS: Any = {"client_id": "c1", "client_secret": SECRET}
+
+
+@pytest.fixture
+def cloud() -> Iterator[ScriptedProvider]:
+    """JTL's cloud: it grants one token after the other, and shows its keys to who has the last one."""
+    with ScriptedProvider(status(404)) as provider:
+        grants = in_turn(*(granted(f"access-{turn}") for turn in range(9)))
+        provider.play("/oauth2/token", grants)
+        provider.play("/oauth/v2/token", grants)
+        shows_keys(provider, "access-0")
+        yield provider
+
+
+def granted(token: str) -> Any:
+    return json_answer({"access_token": token, "token_type": "bearer", "expires_in": 3599})
+
+
+def shows_keys(provider: ScriptedProvider, *to: str) -> None:
+    keys, refusal = json_answer({"keys": [public_jwk(ED)]}), json_answer({"error": "unauthorized"}, 401)
+    bearers = {f"Bearer {token}" for token in to}
+
+    def play(line: Line) -> None:
+        (keys if line.request.headers.get("authorization") in bearers else refusal)(line)
+
+    provider.play(JWKS, play)
+
+
+def credentials_at(provider: ScriptedProvider, **changes: Any) -> ClientCredentials:
+    return jtl.client_credentials(**OURS | {"auth_url": provider.url(), "api_url": provider.url()} | changes)
+
+
+@pytest.mark.parametrize(
+    ("environment", "auth", "api"),
+    [
+        pytest.param("prod", "https://auth.jtl-cloud.com", "https://api.jtl-cloud.com", id="prod"),
+        pytest.param("beta", "https://auth.jtl-cloud.com", "https://api.beta.jtl-cloud.com", id="beta"),
+        pytest.param("dev", "https://auth.dev.jtl-cloud.com", "https://api.dev.jtl-cloud.com", id="dev"),
+        pytest.param("qa", "https://auth.qa.jtl-cloud.com", "https://api.qa.jtl-cloud.com", id="qa"),
+    ],
+)
+def test_knows_where_each_environment_is(environment: jtl.Environment, auth: str, api: str) -> None:
+    credentials = jtl.client_credentials(**OURS, environment=environment)
+    assert credentials.origins == {api}
+    assert repr(credentials) == f"<ClientCredentials 'c1' at '{auth}/oauth2/token'>"
+    for settings in (
+        jtl.session_tokens(**OURS, environment=environment),
+        jtl.session_tokens(client_id="c1", credentials=credentials, environment=environment),
+    ):
+        assert isinstance(settings.keys, JwksKeys)
+        assert settings.keys.url == f"{api}{JWKS}"
+        assert repr(settings.keys.auth) == repr(credentials)
+        assert SECRET not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("changes", "endpoint", "origins"),
+    [
+        pytest.param({}, "https://auth.jtl-cloud.com/oauth2/token", {"https://api.jtl-cloud.com"}, id="as it is"),
+        pytest.param(
+            {"environment": "beta", "auth_url": "https://auth.beta.jtl-cloud.com/"},
+            "https://auth.beta.jtl-cloud.com/oauth2/token",
+            {"https://api.beta.jtl-cloud.com"},
+            id="another place to ask",
+        ),
+        pytest.param(
+            {"api_url": "https://proxy.example.com/jtl/"},
+            "https://auth.jtl-cloud.com/oauth2/token",
+            {"https://proxy.example.com"},
+            id="an API behind a proxy",
+        ),
+        pytest.param(
+            {"origins": {"https://a.example.com", "https://b.example.com"}},
+            "https://auth.jtl-cloud.com/oauth2/token",
+            {"https://a.example.com", "https://b.example.com"},
+            id="origins",
+        ),
+        pytest.param(
+            {"issuer": f"{ISSUER}/"}, f"{ISSUER}/oauth/v2/token", {"https://api.jtl-cloud.com"}, id="the new generation"
+        ),
+    ],
+)
+def test_lets_every_url_be_set(changes: dict[str, Any], endpoint: str, origins: set[str]) -> None:
+    credentials = jtl.client_credentials(**OURS | changes)
+    assert credentials.origins == origins
+    assert repr(credentials) == f"<ClientCredentials 'c1' at '{endpoint}'>"
+
+
+def test_looks_for_keys_behind_the_url_that_is_given() -> None:
+    settings = jtl.session_tokens(**OURS, api_url="https://proxy.example.com/jtl/")
+    assert isinstance(settings.keys, JwksKeys)
+    assert settings.keys.url == f"https://proxy.example.com/jtl{JWKS}"
+
+
+@pytest.mark.parametrize(
+    ("changes", "path", "form"),
+    [
+        pytest.param({}, "/oauth2/token", {"grant_type": "client_credentials"}, id="today"),
+        pytest.param(
+            {"scope": "a b"}, "/oauth2/token", {"grant_type": "client_credentials", "scope": "a b"}, id="a scope"
+        ),
+        pytest.param(
+            {"auth_url": None, "issuer": ...},
+            "/oauth/v2/token",
+            {"grant_type": "client_credentials", "scope": "openid"},
+            id="the new generation",
+        ),
+    ],
+)
+def test_gets_access_tokens_of_its_own(
+    cloud: ScriptedProvider, changes: dict[str, Any], path: str, form: dict[str, str]
+) -> None:
+    if "issuer" in changes:
+        changes = changes | {"issuer": cloud.url()}
+    credentials = credentials_at(cloud, **changes)
+    assert credentials.token() == "access-0"
+    credentials.close()
+    (asked,) = cloud.requests
+    basic = base64.b64encode(f"c1:{SECRET}".replace(" ", "+").replace(",", "%2C").encode()).decode()
+    assert (asked.path, asked.form, asked.headers["authorization"]) == (path, form, f"Basic {basic}")
+
+
+def test_calls_the_erp_and_nobody_else(cloud: ScriptedProvider) -> None:
+    cloud.play("/erp/v2/graphql", json_answer({"data": {}}))
+    credentials = credentials_at(cloud)
+    with httpx.Client(auth=credentials) as client:
+        assert client.post(cloud.url("/erp/v2/graphql"), headers={"X-Tenant-ID": TENANT}, json={}).status_code == 200
+        with pytest.raises(SettingsError, match="is not sent to https://elsewhere"):
+            client.get("https://elsewhere.example.com/")
+    credentials.close()
+    assert cloud.requests[-1].headers["authorization"] == "Bearer access-0"
+
+
+def test_fetches_the_keys_of_session_tokens_with_a_token_of_its_own(cloud: ScriptedProvider) -> None:
+    settings = jtl.session_tokens(client_id="c1", credentials=credentials_at(cloud), api_url=cloud.url())
+    assert verdict(session_token(), settings) == GOOD
+    assert [request.path for request in cloud.requests] == ["/oauth2/token", JWKS]
+
+
+def test_gets_another_token_once_where_the_keys_are_refused(cloud: ScriptedProvider) -> None:
+    shows_keys(cloud, "access-1")
+    settings = jtl.session_tokens(client_id="c1", credentials=credentials_at(cloud), api_url=cloud.url())
+    assert verdict(session_token(), settings) == GOOD
+    assert [cloud.count("/oauth2/token"), cloud.count(JWKS)] == [2, 2]
+
+
+def test_blames_no_session_token_for_keys_that_nobody_shows(cloud: ScriptedProvider) -> None:
+    shows_keys(cloud)
+    settings = jtl.session_tokens(client_id="c1", credentials=credentials_at(cloud), api_url=cloud.url())
+    with pytest.raises(ProviderUnavailable):
+        claims_of(session_token(), settings)
+    assert [cloud.count("/oauth2/token"), cloud.count(JWKS)] == [2, 2]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        pytest.param({"client_id": ""}, "client_id", id="no client"),
+        pytest.param({"client_secret": ""}, "secret is empty", id="no secret"),
+        pytest.param({"environment": "production"}, "use one of 'prod', 'beta'", id="no such environment"),
+        pytest.param({"auth_url": "http://auth.jtl-cloud.com"}, "https", id="http where tokens come from"),
+        pytest.param({"auth_url": ""}, "auth_url", id="nowhere"),
+        pytest.param({"api_url": "http://api.jtl-cloud.com"}, "https", id="http where tokens go"),
+        pytest.param({"api_url": ""}, "api_url", id="an empty URL"),
+        pytest.param({"issuer": "https://id.jtl-cloud.com", "auth_url": "https://a.example"}, "give one", id="both"),
+        pytest.param({"origins": set()}, "origins is empty", id="no origin"),
+    ],
+)
+def test_says_what_is_wrong_with_the_credentials(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(SettingsError, match=said):
+        jtl.client_credentials(**OURS | changes)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        pytest.param({}, id="nothing"),
+        pytest.param({"client_secret": SECRET, "keys": StaticKeys(public_jwk(ED))}, id="a secret and keys"),
+        pytest.param({"credentials": jtl.client_credentials(**OURS), "client_secret": SECRET}, id="credentials twice"),
+    ],
+)
+def test_takes_the_keys_of_session_tokens_from_one_place(given: dict[str, Any]) -> None:
+    with pytest.raises(SettingsError, match="give one of client_secret="):
+        jtl.session_tokens(client_id="c1", **given)
+
+
+def test_sends_no_token_to_keys_that_its_credentials_are_not_for() -> None:
+    production = jtl.client_credentials(**OURS)
+    with pytest.raises(SettingsError, match=r"is not sent to https://api\.dev"):
+        jtl.session_tokens(client_id="c1", credentials=production, environment="dev")

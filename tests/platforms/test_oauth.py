@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from bearerguard import UNCHECKED, JwksKeys, SettingsError, SharedSecrets, StaticKeys
+from bearerguard import UNCHECKED, JwksKeys, OpaqueTokens, SettingsError, SharedSecrets, StaticKeys
 from bearerguard.platforms import oauth
 from tests.minting import SECRET, mint, private_key, public_jwk
 from tests.platforms.verdicts import GOOD, NOW, changed, claims_of, verdict
+from tests.scripted_provider import ScriptedProvider, json_answer, status
 
 ISSUER = "https://id.example.com"
 API = "https://orders.example.com"
@@ -140,3 +143,98 @@ def test_says_what_is_wrong_with_the_settings() -> None:
         oauth.jwt_access_tokens(ISSUER, API, algorithms=("HS256",))
     with pytest.raises(SettingsError, match="SharedSecrets"):
         oauth.jwt_access_tokens(ISSUER, API, keys=SharedSecrets(SECRET))  # type: ignore[arg-type]
+
+
+# --- Opaque tokens ---------------------------------------------------------------------------------------------------
+
+OPAQUE = "6Zk3xExampleOpaqueToken"
+
+
+@pytest.fixture
+def provider() -> Iterator[ScriptedProvider]:
+    with ScriptedProvider(status(404)) as provider:
+        yield provider
+
+
+def says(provider: ScriptedProvider, **changes: object) -> None:
+    answer = {"active": True, **PAYLOAD, "token_type": "Bearer", "username": "ana@example.com"}
+    provider.play("/introspect", json_answer(changed(answer, changes)))
+
+
+def opaque(provider: ScriptedProvider, audience: Any = API, **changes: Any) -> OpaqueTokens:
+    usual: dict[str, Any] = {
+        "client_id": "orders-api",
+        "client_secret": SECRET,
+        "introspection_endpoint": provider.url("/introspect"),
+    }
+    return oauth.opaque_access_tokens(ISSUER, audience, **usual | changes)
+
+
+def test_says_who_and_what_an_opaque_token_grants(provider: ScriptedProvider) -> None:
+    says(provider)
+    claims = claims_of(OPAQUE, opaque(provider))
+    assert (claims.kind, claims.user, claims.client_id, claims.tenant) == ("oauth.opaque", "ana", "web", None)
+    assert claims.scopes == {"read:orders", "openid"}
+    assert claims.typed(oauth.OpaqueTokenClaims).get("username") == "ana@example.com"
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        pytest.param({}, GOOD, id="as in RFC 7662"),
+        pytest.param({"active": False}, "inactive", id="not active"),
+        pytest.param({"aud": ["a", API]}, GOOD, id="one audience of several"),
+        pytest.param({"aud": "web"}, "wrong_audience", id="another audience"),
+        pytest.param({"aud": ...}, "missing_claim", id="no audience"),
+        pytest.param({"iss": f"{ISSUER}/"}, "wrong_issuer", id="issuer with a slash"),
+        pytest.param({name: ... for name in PAYLOAD if name != "aud"}, GOOD, id="little said"),
+        pytest.param({"exp": NOW}, "expired", id="expired"),
+        pytest.param({"cnf": {"jkt": "x"}}, "sender_constrained", id="bound to a key"),
+        pytest.param({"at_hash": "x"}, "other_token_type", id="an ID token"),
+    ],
+)
+def test_keeps_the_rules_of_an_opaque_token(
+    provider: ScriptedProvider, changes: dict[str, object], expected: str
+) -> None:
+    says(provider, **changes)
+    assert verdict(OPAQUE, opaque(provider)) == expected
+
+
+def test_binds_opaque_tokens_to_clients_where_the_provider_names_no_audience(provider: ScriptedProvider) -> None:
+    says(provider, aud=...)
+    assert verdict(OPAQUE, opaque(provider, None, clients={"web"})) == GOOD
+    assert verdict(OPAQUE, opaque(provider, None, clients={"shop"})) == "wrong_audience"
+
+
+def test_finds_the_endpoint_in_the_metadata_of_the_issuer(provider: ScriptedProvider) -> None:
+    issuer = provider.url("/tenant-a")
+    metadata = {"issuer": issuer, "introspection_endpoint": provider.url("/introspect")}
+    provider.play("/.well-known/oauth-authorization-server/tenant-a", json_answer(metadata))
+    says(provider, iss=issuer)
+    settings = oauth.opaque_access_tokens(issuer, API, client_id="orders-api", client_secret=SECRET)
+    assert (verdict(OPAQUE, settings), settings.vouched_by) == (GOOD, issuer)
+
+
+def test_asks_about_jwts_beside_signed_kinds_only_where_that_is_said(provider: ScriptedProvider) -> None:
+    says(provider, iss="https://other.example.com")
+    jwt_shaped = token({"iss": "https://other.example.com"})
+    settings = replace(opaque(provider), issuer="https://other.example.com")
+    assert verdict(jwt_shaped, STRICT, settings) == "no_route"
+    assert verdict(jwt_shaped, STRICT, replace(settings, jwt_shaped=True)) == GOOD
+    assert opaque(provider, jwt_shaped=True).jwt_shaped
+
+
+def test_says_for_whom_opaque_tokens_must_be(provider: ScriptedProvider) -> None:
+    assert opaque(provider, UNCHECKED).unchecked == ("audience",)
+    assert opaque(provider, None, clients={"web"}).unchecked == ()
+    with pytest.raises(SettingsError, match="audience="):
+        opaque(provider, None)
+    with pytest.raises(SettingsError, match="client_auth"):
+        opaque(provider, client_auth="private_key_jwt")
+    with pytest.raises(SettingsError, match="endpoint_origins"):
+        opaque(provider, endpoint_origins={"https://id.example.com/path"})
+
+
+def test_knows_how_long_opaque_tokens_live_only_where_that_is_said(provider: ScriptedProvider) -> None:
+    assert opaque(provider).horizon is None
+    assert opaque(provider, assumed_lifetime=900).horizon == 900

@@ -1,14 +1,25 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from bearerguard import SettingsError, SharedSecrets, TokenRevoked, Verifier
+from bearerguard import (
+    UNCHECKED,
+    OpaqueTokens,
+    ProviderUnavailable,
+    SettingsError,
+    SharedSecrets,
+    TokenRevoked,
+    Verifier,
+)
 from bearerguard.carriers import Header
 from bearerguard.platforms import whatalo
 from tests.minting import OLD_SECRET, SECRET, mint, private_key
 from tests.platforms.verdicts import GOOD, NOW, changed, claims_of, verdict
+from tests.scripted_provider import ScriptedProvider, json_answer, status
 
 PRESET = whatalo.session_tokens(client_id="wcl_5f6a", client_secret=SECRET)
 ONE_APP = whatalo.session_tokens(client_id="wcl_5f6a", client_secret=SECRET, app_id="loyalty-stamps")
@@ -148,3 +159,192 @@ def test_says_what_is_wrong_with_the_settings(
 
 def test_keeps_the_secret_out_of_the_repr() -> None:
     assert SECRET not in repr(PRESET)
+
+
+# --- Access tokens ---------------------------------------------------------------------------------------------------
+
+TOKEN = "Zk3x-_9Q".ljust(43, "a")
+API = "https://orders.example.com"
+METADATA = "/.well-known/oauth-authorization-server"
+ANSWER: dict[str, object] = {
+    "active": True,
+    "scope": "read:products read:orders",
+    "client_id": "cli_7a8b9c0d",
+    "sub": "usr_1a2b3c4d",
+    "exp": NOW + 3590,
+    "iat": NOW - 10,
+    "token_type": "Bearer",
+    "aud": API,
+    "whatalo_store_id": "str_8k2m4n6p",
+}
+
+
+@pytest.fixture
+def whatalo_itself() -> Iterator[ScriptedProvider]:
+    """A provider that says of every token what is documented, and where it is to be asked."""
+    with ScriptedProvider(status(404)) as provider:
+        metadata = {
+            "issuer": issuer_of(provider),
+            "introspection_endpoint": provider.url("/oauth/introspect"),
+            "jwks_uri": provider.url("/there-is-none"),
+        }
+        provider.play(METADATA, json_answer(metadata))
+        says(provider)
+        yield provider
+
+
+def issuer_of(provider: ScriptedProvider) -> str:
+    return provider.url().removesuffix("/")
+
+
+def says(provider: ScriptedProvider, **changes: object) -> None:
+    provider.play("/oauth/introspect", json_answer(changed({**ANSWER, "iss": issuer_of(provider)}, changes)))
+
+
+def access_tokens(provider: ScriptedProvider, **changes: Any) -> OpaqueTokens:
+    usual: dict[str, Any] = {
+        "client_id": "cli_ours",
+        "client_secret": SECRET,
+        "issuer": issuer_of(provider),
+        "audience": API,
+    }
+    return whatalo.access_tokens(**usual | changes)
+
+
+def test_says_which_store_user_and_scopes_an_access_token_names(whatalo_itself: ScriptedProvider) -> None:
+    claims = claims_of(TOKEN, access_tokens(whatalo_itself))
+    assert (claims.kind, claims.tenant, claims.user) == ("whatalo.access", "str_8k2m4n6p", "usr_1a2b3c4d")
+    assert claims.scopes == {"read:products", "read:orders"}
+    assert claims.client_id == "cli_7a8b9c0d"
+    assert claims.typed(whatalo.AccessClaims).get("aud") == API
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        pytest.param({}, GOOD, id="as documented"),
+        pytest.param({"active": False}, "inactive", id="not active"),
+        pytest.param({"aud": "https://api.whatalo.com"}, "wrong_audience", id="for Whatalo's own API"),
+        pytest.param({"aud": ["https://api.whatalo.com", API]}, GOOD, id="for both"),
+        pytest.param({"aud": ...}, "missing_claim", id="no audience"),
+        pytest.param({"iss": "https://app.whatalo.com"}, "wrong_issuer", id="another issuer"),
+        pytest.param({"iss": ...}, GOOD, id="no issuer"),
+        pytest.param({"exp": NOW}, "expired", id="expired just now, no leeway"),
+        pytest.param({"exp": NOW + 1}, GOOD, id="in its last second"),
+        pytest.param({"token_type": "DPoP"}, "sender_constrained", id="bound to a key"),
+        pytest.param({"token_use": "refresh_token"}, "other_token_type", id="a refresh token"),
+        pytest.param({"whatalo_store_id": ...}, GOOD, id="no store"),
+        pytest.param({"whatalo_store_id": 8}, "bad_claim", id="store as a number"),
+        pytest.param({"sub": 8}, "bad_claim", id="user as a number"),
+        pytest.param({"scope": [1]}, "bad_claim", id="scopes as numbers"),
+    ],
+)
+def test_keeps_the_rules_of_an_access_token(
+    whatalo_itself: ScriptedProvider, changes: dict[str, object], expected: str
+) -> None:
+    says(whatalo_itself, **changes)
+    assert verdict(TOKEN, access_tokens(whatalo_itself)) == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "by_client", "by_both"),
+    [
+        pytest.param({}, GOOD, GOOD, id="of a client that may, for us"),
+        pytest.param({"aud": "https://api.whatalo.com"}, GOOD, "wrong_audience", id="of a client that may, for others"),
+        pytest.param({"aud": ...}, GOOD, "missing_claim", id="of a client that may, for nobody"),
+        pytest.param({"client_id": "cli_other"}, "wrong_audience", "wrong_audience", id="of another client"),
+        pytest.param({"client_id": ...}, "wrong_audience", "wrong_audience", id="of no client"),
+    ],
+)
+def test_binds_access_tokens_to_clients_where_they_are_named(
+    whatalo_itself: ScriptedProvider, changes: dict[str, object], by_client: str, by_both: str
+) -> None:
+    says(whatalo_itself, **changes)
+    clients = {"cli_7a8b9c0d"}
+    assert verdict(TOKEN, access_tokens(whatalo_itself, audience=None, clients=clients)) == by_client
+    assert verdict(TOKEN, access_tokens(whatalo_itself, clients=clients)) == by_both
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        pytest.param(TOKEN[:-1], id="42 characters"),
+        pytest.param(TOKEN + "a", id="44 characters"),
+        pytest.param(TOKEN[:-1] + "+", id="base64 of another sort"),
+        pytest.param(TOKEN[:-1] + "=", id="padded"),
+        pytest.param(TOKEN[:20] + "." + TOKEN[21:], id="a dot"),
+        pytest.param(mint(PAYLOAD), id="a session token"),
+    ],
+)
+def test_asks_nobody_about_what_is_no_access_token(whatalo_itself: ScriptedProvider, token: str) -> None:
+    assert verdict(token, access_tokens(whatalo_itself)) == "malformed"
+    assert whatalo_itself.count() == 0
+
+
+def test_asks_where_the_metadata_says_and_never_for_keys(whatalo_itself: ScriptedProvider) -> None:
+    claims_of(TOKEN, access_tokens(whatalo_itself))
+    first, asked = whatalo_itself.requests
+    assert (first.path, asked.path, asked.form["token"]) == (METADATA, "/oauth/introspect", TOKEN)
+    assert asked.headers["authorization"].startswith("Basic ")
+    assert "client_secret" not in asked.form
+
+
+def test_asks_at_the_endpoint_that_is_given(whatalo_itself: ScriptedProvider) -> None:
+    endpoint = whatalo_itself.play("/oauth/v2/introspect", json_answer(ANSWER))
+    claims_of(TOKEN, access_tokens(whatalo_itself, introspection_endpoint=endpoint, client_auth="client_secret_post"))
+    (asked,) = whatalo_itself.requests
+    assert (asked.path, asked.form["client_id"], "authorization" in asked.headers) == (
+        "/oauth/v2/introspect",
+        "cli_ours",
+        False,
+    )
+
+
+def test_blames_no_token_for_credentials_of_ours(whatalo_itself: ScriptedProvider) -> None:
+    whatalo_itself.play("/oauth/introspect", json_answer({"error": "invalid_client"}, 401))
+    with pytest.raises(ProviderUnavailable):
+        claims_of(TOKEN, access_tokens(whatalo_itself))
+
+
+def test_keeps_session_and_access_tokens_of_one_verifier_apart(whatalo_itself: ScriptedProvider) -> None:
+    kinds = (PRESET, access_tokens(whatalo_itself))
+    assert claims_of(mint(PAYLOAD), *kinds).kind == "whatalo.session"
+    assert whatalo_itself.count() == 0
+    assert claims_of(TOKEN, *kinds).kind == "whatalo.access"
+
+
+def test_revokes_a_store_with_tokens_of_both_kinds(whatalo_itself: ScriptedProvider) -> None:
+    access = access_tokens(whatalo_itself)
+    assert access.authority == "whatalo:cli_ours"
+    assert access_tokens(whatalo_itself, client_id="wcl_5f6a").authority == PRESET.authority
+    with Verifier(PRESET, access, clock=lambda: NOW) as verifier:
+        verifier.denylist.revoke_tenant("str_8k2m4n6p")
+        for token in (mint(PAYLOAD), TOKEN):
+            with pytest.raises(TokenRevoked):
+                verifier.verify(token)
+
+
+def test_says_for_whom_access_tokens_must_be() -> None:
+    ours: Any = {"client_id": "cli_ours", "client_secret": SECRET}
+    by_client = whatalo.access_tokens(**ours, clients={"cli_7a8b9c0d"})
+    assert (by_client.audience, by_client.unchecked) == (UNCHECKED, ())
+    assert whatalo.access_tokens(**ours, audience=UNCHECKED).unchecked == ("audience",)
+    with pytest.raises(SettingsError, match="clients="):
+        whatalo.access_tokens(**ours)
+    with pytest.raises(SettingsError, match="empty set"):
+        whatalo.access_tokens(**ours, clients=set())
+
+
+def test_lets_the_caller_change_what_is_theirs_about_access_tokens() -> None:
+    header = Header("X-Access-Token")
+    settings = whatalo.access_tokens(
+        client_id="cli_ours",
+        client_secret=SharedSecrets(SECRET, OLD_SECRET),
+        audience={API, "https://stock.example.com"},
+        name="second",
+        carriers=[header],
+        cache_seconds=15,
+    )
+    assert (settings.name, settings.carriers, settings.cache_seconds) == ("second", (header,), 15)
+    assert (settings.issuer, settings.horizon, len(settings.secrets)) == ("https://app.whatalo.com", 3600, 2)
+    assert SECRET not in repr(settings)

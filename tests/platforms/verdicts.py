@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from bearerguard import AuthError, Claims, SignedTokens, Verifier
+from bearerguard import AuthError, Claims, Verifier
+from bearerguard.settings import Kind
 
 NOW = 1_800_000_010
 
 GOOD = "good"
 
 
-def claims_of(token: str, *kinds: SignedTokens, now: float = NOW) -> Claims:
+def claims_of(token: str, *kinds: Kind, now: float = NOW) -> Claims:
     """The claims of a token that is good."""
-    return Verifier(*kinds, clock=lambda: now).verify(token)
+    with Verifier(*kinds, clock=lambda: now) as verifier:
+        return verifier.verify(token)
 
 
-def verdict(token: str, *kinds: SignedTokens, now: float = NOW) -> str:
+def verdict(token: str, *kinds: Kind, now: float = NOW) -> str:
     """The reason why a token is refused; `GOOD` for one that is not."""
     try:
         claims_of(token, *kinds, now=now)

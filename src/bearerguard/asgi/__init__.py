@@ -5,7 +5,16 @@ Add the door first and CORS after it, so that CORS is the outer one.
 """
 
 from .answers import answer
-from .door import BearerMiddleware, SessionTokenMiddleware
+from .door import BearerMiddleware
+from .one_sort import IntrospectionMiddleware, SessionTokenMiddleware
 from .users import Granted, Nobody, VerifiedUser
 
-__all__ = ["BearerMiddleware", "Granted", "Nobody", "SessionTokenMiddleware", "VerifiedUser", "answer"]
+__all__ = [
+    "BearerMiddleware",
+    "Granted",
+    "IntrospectionMiddleware",
+    "Nobody",
+    "SessionTokenMiddleware",
+    "VerifiedUser",
+    "answer",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Any, overload
 
@@ -13,6 +14,7 @@ from starlette.websockets import WebSocket
 
 from ..doorway import answer_body
 from ..errors import AuthError, Unavailable
+from ..rules.resource_metadata import MetadataPage
 
 
 @overload
@@ -69,8 +71,17 @@ async def write_refusal(error: AuthError | Unavailable, scope: Scope, send: Send
     prefix = "http" if is_http else "websocket.http"
     body = answer_body(error)
     headers = {"Content-Type": "application/json", "Content-Length": str(len(body)), **error.headers()}
+    await _write(prefix, error.status, headers, body, scope, send)
+
+
+async def write_page(page: MetadataPage, scope: Scope, send: Send) -> None:
+    """Answer the request with the metadata of the protected resource."""
+    await _write("http", 200, page.headers, page.body, scope, send)
+
+
+async def _write(prefix: str, status: int, headers: Mapping[str, str], body: bytes, scope: Scope, send: Send) -> None:
     raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
-    await send({"type": f"{prefix}.response.start", "status": error.status, "headers": raw})
+    await send({"type": f"{prefix}.response.start", "status": status, "headers": raw})
     await send({"type": f"{prefix}.response.body", "body": b"" if scope.get("method") == "HEAD" else body})
 
 

@@ -12,14 +12,14 @@ from ..carriers import Query
 from ..checks import check_seconds
 from ..core.ports import Ports, run_sync
 from ..core.recall import Verdict
-from ..doorway import Doorway, Preflight, only_signed
+from ..doorway import Doorway, Preflight
 from ..errors import AuthError, SettingsError, Unavailable
 from ..rules.credentials import Presented
-from ..settings import Kind, SignedTokens
+from ..settings import Kind, ProtectedResource
 from ..verifier import Verifier
 from ..views import check_guard_order
-from .answers import http_exception, write_refusal
-from .head import AsgiHead, forget_method_overrides, hide_query, private
+from .answers import http_exception, write_page, write_refusal
+from .head import AsgiHead, forget_method_overrides, hide_query, private, scope_path
 from .users import attach
 from .websocket_watch import Watch
 
@@ -33,7 +33,8 @@ class BearerMiddleware:
 
     Below it `scope["bearerguard"]`, `request.user.claims` and `current_claims()` are the claims. `optional=True` lets
     requests without a token pass as nobody; guards still refuse them. An open WebSocket is closed when its token ends,
-    and asked about again every `recheck_seconds`.
+    and asked about again every `recheck_seconds`. With a `resource` its metadata (RFC 9728) is served, and challenges
+    point there.
     """
 
     def __init__(
@@ -45,12 +46,16 @@ class BearerMiddleware:
         optional: bool = False,
         realm: str | None = None,
         preflight: Preflight = "pass",
+        resource: ProtectedResource | None = None,
         recheck_seconds: float | None = 30,
     ) -> None:
         if recheck_seconds is not None:
             check_seconds("recheck_seconds", recheck_seconds, 0.05, 3600)
         self.app = app
-        self._doorway = Doorway(verifier, exempt=exempt, optional=optional, realm=realm, preflight=preflight)
+        self._doorway = Doorway(
+            verifier, exempt=exempt, optional=optional, realm=realm, preflight=preflight, resource=resource
+        )
+        self._page = self._doorway.page
         self._recalled = self._doorway.recalled
         self._connections = verifier.connections
         self._below = {kind: _Below(self._doorway, is_http=kind == "http") for kind in ("http", "websocket")}
@@ -64,6 +69,9 @@ class BearerMiddleware:
             return
         if not self._order_is_checked:
             self._check_order(scope)
+        if self._page is not None and self._page.is_asked_for(scope.get("method", ""), scope_path(scope)):
+            await write_page(self._page, scope, send)
+            return
         token: Presented | None = None
         verdict: Verdict | None = None
         bearer = self._bearer(scope)
@@ -176,38 +184,6 @@ class BearerMiddleware:
         finally:
             self._connections.close()
             await self._connections.aclose()
-
-
-class SessionTokenMiddleware(BearerMiddleware):
-    """Lets requests pass that carry a good signed token.
-
-    ```python
-    app.add_middleware(SessionTokenMiddleware, verifier=verifier)
-    ```
-
-    The arguments are those of `BearerMiddleware`.
-    """
-
-    def __init__(
-        self,
-        app: ASGIApp,
-        verifier: Verifier[SignedTokens],
-        *,
-        exempt: Iterable[str] = (),
-        optional: bool = False,
-        realm: str | None = None,
-        preflight: Preflight = "pass",
-        recheck_seconds: float | None = 30,
-    ) -> None:
-        super().__init__(
-            app,
-            only_signed(verifier),
-            exempt=exempt,
-            optional=optional,
-            realm=realm,
-            preflight=preflight,
-            recheck_seconds=recheck_seconds,
-        )
 
 
 class _Below:

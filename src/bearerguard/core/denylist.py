@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 from .. import journal
 from ..errors import StoreUnavailable, TokenReplayed
@@ -21,10 +22,19 @@ from ..rules.revocation import (
     spent_name,
     spent_nonce,
 )
-from .ports import ReplyLost, Spent, Store
+from .ports import Entries, Recollection, ReplyLost, Spent, Store
 
 STORE_SECONDS = 0.5
 FOUNDING_TRIES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What was recalled in one step with the marks about a token, and what this process knew of the epoch before."""
+
+    before: Epoch | None
+    started: float
+    recollection: Recollection
 
 
 class Revocations:
@@ -37,6 +47,13 @@ class Revocations:
         self._last_epoch: Epoch | None = None
         self._lost: Epoch | None = None
 
+    async def recall(self, name: str, entries: Entries, *, claim: str, claim_seconds: float) -> Reading:
+        """An entry, with the marks under the names that it names: half of a check, which `check` completes."""
+        before, started = self._last_epoch, time.monotonic()
+        with journal.told_if_unavailable("store"):
+            recollection = await entries.recall(name, claim=claim, claim_seconds=claim_seconds, within=STORE_SECONDS)
+        return Reading(before, started, recollection)
+
     async def check(
         self,
         names: Sequence[str],
@@ -45,27 +62,37 @@ class Revocations:
         issued_at: float | None,
         ahead: float,
         lives: float | None,
+        reading: Reading | None = None,
     ) -> str | None:
-        """The epoch that the check read; TokenRevoked where one of `names` is revoked, or may have been forgotten."""
+        """The epoch that the check read; TokenRevoked where one of `names` is revoked, or may have been forgotten.
+
+        A `reading` has the marks under exactly these names already.
+        """
         if not store.keeps_epoch:
             check_marks(names, await store.read(names, within=STORE_SECONDS), issued_at=issued_at, ahead=ahead)
             return None
         with journal.told_if_unavailable("store"):
-            raw, values = await self._read_with_epoch(names, store)
+            reading = reading or await self._read(names, store)
+            raw = await self._standing_epoch(reading, store)
             check_epoch(epoch(raw), issued_at=issued_at, ahead=ahead, lives=lives, now=self._clock())
-            check_marks(names, values, issued_at=issued_at, ahead=ahead)
+            check_marks(names, reading.recollection.marks, issued_at=issued_at, ahead=ahead)
         return raw
 
-    async def _read_with_epoch(self, names: Sequence[str], store: Store) -> tuple[str | None, Sequence[str | None]]:
+    async def _read(self, names: Sequence[str], store: Store) -> Reading:
         before, started = self._last_epoch, time.monotonic()
         raw, *values = await store.read((EPOCH_NAME, *names), within=STORE_SECONDS)
+        return Reading(before, started, Recollection(raw, marks=values))
+
+    async def _standing_epoch(self, reading: Reading, store: Store) -> str | None:
+        """The epoch that was read, or the one that is begun because the store is new or has lost its memory."""
+        before, started, raw = reading.before, reading.started, reading.recollection.epoch
         present = epoch(raw)
         if present is None and before is None:
             raw = await self._first_epoch(store, within=_left(started))
         elif self._lost is not None or not continues(before, present):
             raw = await self._after_loss(self._lost or before, raw, store, started)
         self._remember(before, epoch(raw))
-        return raw, values
+        return raw
 
     async def _after_loss(self, lost: Epoch | None, observed: str | None, store: Store, started: float) -> str | None:
         """The epoch that tells of the loss; until there is one, this process does not forget it."""

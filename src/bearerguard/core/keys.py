@@ -12,7 +12,7 @@ from ..keys import JwksKeys, SharedSecrets, StaticKeys
 from ..rules.jws import JoseHeader, KeyRing, SignedText, verifying_key
 from ..rules.key_set import KeySet, after_failure, after_success, lifetime_of, ring_of_document
 from ..settings import SignedTokens
-from .ports import HttpRequest, Ports
+from .ports import HttpAnswer, HttpRequest, Ports
 
 
 class Keys(Protocol):
@@ -112,7 +112,7 @@ class FetchedKeys:
 
     async def _ask(self, ports: Ports) -> None:
         if self._held.may_ask(self._monotonic()):
-            await ports.flight.once(self._flight_key, lambda: self._fetch(ports), within=self._source.deadline)
+            await ports.flight.once(self._flight_key, lambda: self._fetch(ports), within=self._source.seconds_in_all)
         if not self._held.is_trusted(self._source, self._monotonic()):
             raise ProviderUnavailable("keys_unavailable")
 
@@ -122,7 +122,7 @@ class FetchedKeys:
         if not self._held.may_ask(started):
             return  # somebody else was faster
         try:
-            answer = await ports.fetch.send(HttpRequest(self._source.url), within=self._source.deadline)
+            answer = await self._document(ports, started)
             if answer.status != 200:
                 raise ProviderUnavailable("keys_unavailable") from ValueError(f"status {answer.status}")
             ring = ring_of_document(answer.body, self._algorithms)
@@ -134,3 +134,23 @@ class FetchedKeys:
             lifetime = lifetime_of(answer.headers, self._source)
             now, new_epoch = self._monotonic(), next(self._epochs)
             self._held = after_success(self._held, self._source, ring, new_epoch=new_epoch, lifetime=lifetime, now=now)
+
+    async def _document(self, ports: Ports, started: float) -> HttpAnswer:
+        """What stands at the URL; where a token is needed and refused, asked for once more with another one."""
+        auth, deadline = self._source.auth, self._source.deadline
+        if auth is None:
+            return await ports.fetch.send(HttpRequest(self._source.url), within=deadline)
+        ends_at = started + self._source.seconds_in_all
+        token = await auth.token_over(ports, within=self._left(ends_at))
+        answer = await self._authorized(token, ports, within=min(deadline, self._left(ends_at)))
+        if answer.status == 401 and auth.lets_go_of(token):
+            token = await auth.token_over(ports, within=self._left(ends_at))
+            answer = await self._authorized(token, ports, within=min(deadline, self._left(ends_at)))
+        return answer
+
+    async def _authorized(self, token: str, ports: Ports, *, within: float) -> HttpAnswer:
+        request = HttpRequest(self._source.url, headers={"authorization": f"Bearer {token}"})
+        return await ports.fetch.send(request, within=within)
+
+    def _left(self, ends_at: float) -> float:
+        return max(0.0, ends_at - self._monotonic())

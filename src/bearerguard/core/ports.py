@@ -30,6 +30,57 @@ class Spent(Enum):
     OTHER_EPOCH = "other epoch"
 
 
+@dataclass(frozen=True, slots=True)
+class Recollection:
+    """What a store knows under one name, read in one step with all that a check needs.
+
+    `seconds_left` is infinite where the store cannot tell; the entry's own times bound it then.
+    """
+
+    epoch: str | None
+    entry: str | None = None
+    seconds_left: float = 0
+    names: Sequence[str] = ()
+    marks: Sequence[str | None] = ()
+    leads: bool = True
+
+
+class Entries(Protocol):
+    """What a fleet shares for a while: facts that took a call to find out.
+
+    An entry is a text "1|names|body". The names, parted by spaces, are those under which the entry's token may have
+    been revoked; `recall` reads them in the same step. A tombstone, "0", stands where an entry must not come back.
+    Whoever finds nothing is told whether to go and find out, or to wait for another process that does. All methods
+    end within `within` seconds and raise `StoreUnavailable`.
+    """
+
+    async def recall(self, name: str, *, claim: str, claim_seconds: float, within: float) -> Recollection:
+        """The entry under `name`, in one round trip; where there is none, whether the caller leads with its `claim`.
+
+        A tombstone counts as no entry. A claim stands for `claim_seconds`, or until `keep`, `retire` or `release`.
+        """
+        ...
+
+    async def keep(self, name: str, entry: str, *, claim: str, seconds: float, over: bool, within: float) -> None:
+        """Put `entry` under `name` and let the claim go.
+
+        What stands there stays, a tombstone above all, unless the entry is put `over` it.
+        """
+        ...
+
+    async def retire(self, name: str, *, claim: str, within: float) -> None:
+        """Put a tombstone, for 60 s, over an entry or where another claim stands, and let the own claim go."""
+        ...
+
+    async def release(self, name: str, *, claim: str, within: float) -> None:
+        """Let the claim go."""
+        ...
+
+    async def drop(self, name: str, entry: str, *, within: float) -> None:
+        """Take the entry away, if it still is this one."""
+        ...
+
+
 class Store(Protocol):
     """Where revocations and spent tokens are kept.
 
@@ -41,6 +92,11 @@ class Store(Protocol):
     @property
     def keeps_epoch(self) -> bool:
         """Whether the store can lose its memory while we live, and so counts its epochs."""
+        ...
+
+    @property
+    def entries(self) -> Entries | None:
+        """What a fleet shares besides revocations; None for a store that only this process sees."""
         ...
 
     @property
@@ -109,6 +165,10 @@ class Flight(Protocol):
 
     def behind(self, key: str, work: Callable[[], Coroutine[Any, Any, object]]) -> None:
         """Start `work` unless it runs already; nobody waits, and its exceptions are swallowed."""
+
+    async def pause(self, seconds: float) -> None:
+        """Let others work for that long."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from ..claims import Claims
 from ..rules.revocation import check_marks, denial_names, identity_of
 from ..settings import Kind
-from .keys import Keys
+from .denylist import Reading
+from .ports import Ports
 
 
-class Judge(Protocol):
-    """Whoever verified the token."""
+class Backing(Protocol):
+    """What a verdict rests on, and what may come to an end before the token does."""
 
-    kind: Kind
-    keys: Keys
+    def epoch(self, ports: Ports, /) -> int | None:
+        """A verdict stands while this is what it was when the verdict was reached. Never waits."""
+        ...
 
 
 class Verdict:
@@ -32,18 +34,29 @@ class Verdict:
 
 
 class Seen:
-    """A verified token, without the token: its claims, and what time, keys and revocation can change about them."""
+    """A verified token, without the token: its claims, and what time, its backing and revocation can change about them.
 
-    __slots__ = ("_names", "claims", "dies_at", "each_time", "judge", "key_epoch", "keys", "starts_at", "verdict")
+    A verdict with no `backing` rests on the settings alone.
+    """
 
-    def __init__(self, judge: Judge, claims: Claims, starts_at: float, dies_at: float, key_epoch: int) -> None:
-        self.judge = judge
+    __slots__ = ("_names", "backed_at", "backing", "claims", "dies_at", "each_time", "kind", "starts_at", "verdict")
+
+    def __init__(
+        self,
+        kind: Kind,
+        claims: Claims,
+        starts_at: float,
+        dies_at: float,
+        backing: Backing | None = None,
+        backed_at: int = 0,
+    ) -> None:
+        self.kind = kind
         self.claims = claims
         self.starts_at = starts_at
         self.dies_at = dies_at
-        self.key_epoch = key_epoch
-        self.keys = judge.keys if judge.keys.can_change else None
-        self.each_time = judge.kind.each_time
+        self.backing = backing
+        self.backed_at = backed_at
+        self.each_time = kind.each_time
         self.verdict = Verdict(claims, dies_at)
         self._names: tuple[str, ...] | None = None
 
@@ -51,7 +64,7 @@ class Seen:
     def names(self) -> tuple[str, ...]:
         """The names under which the store would know of its revocation."""
         if self._names is None:
-            kind, claims = self.judge.kind, self.claims
+            kind, claims = self.kind, self.claims
             identity = identity_of(claims) or ""
             self._names = denial_names(kind.vouched_by, identity, user=claims.user, tenant=claims.tenant)
         return self._names
@@ -59,7 +72,14 @@ class Seen:
     def check_marks(self, values: Sequence[str | None]) -> None:
         """TokenRevoked if the store's values for `names` say so."""
         if values.count(None) != len(values):
-            check_marks(self.names, values, issued_at=self.claims.issued_at, ahead=self.judge.kind.ahead)
+            check_marks(self.names, values, issued_at=self.claims.issued_at, ahead=self.kind.ahead)
+
+
+class Judged(NamedTuple):
+    """A token that was judged just now, and the marks about it, where they were read in the same step."""
+
+    seen: Seen
+    reading: Reading | None = None
 
 
 class Recall:

@@ -2,46 +2,75 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from hashlib import sha256
+from typing import Protocol
 
 from ..carriers import Carrier
-from ..errors import AuthError, InvalidToken, SettingsError
+from ..errors import AuthError, InvalidToken, SettingsError, Unavailable
+from ..rules.acceptance import check_each_time, check_time
 from ..rules.credentials import carriers_in_order
-from ..rules.jws import JoseHeader, SignedText, jose_header, json_segment, taken_apart
-from ..rules.jwt_claims import accepted, check_each_time, check_time
+from ..rules.jws import JoseHeader, jose_header, json_segment, taken_apart
+from ..rules.jwt_claims import accepted
 from ..rules.revocation import identity_of
 from ..rules.routing import kind_for, kinds_of
-from ..settings import Kind
-from .denylist import Revocations
+from ..settings import Kind, SignedTokens
+from .denylist import Reading, Revocations
+from .introspection import OpaqueJudge
 from .keys import Keys, keys_of
 from .ports import Ports, Store
-from .recall import Recall, Seen, Verdict
+from .recall import Judged, Recall, Seen, Verdict
 
 MAX_HEADERS = 256
+
+
+class Judge(Protocol):
+    """Whoever judges the tokens of one kind."""
+
+    @property
+    def kind(self) -> Kind:
+        """The settings of these tokens."""
+        ...
+
+    @property
+    def most_remembered(self) -> int:
+        """How many of them may be remembered."""
+        ...
+
+    async def judged(self, token: bytes, digest: bytes, ports: Ports, /) -> Judged:
+        """The token, once it is found good."""
+        ...
 
 
 class SignedJudge:
     """Judges signed tokens of one kind."""
 
-    __slots__ = ("_clock", "_headers", "keys", "kind")
+    __slots__ = ("_backing", "_clock", "_headers", "_keys", "kind")
 
-    def __init__(self, kind: Kind, clock: Callable[[], float], monotonic: Callable[[], float]) -> None:
+    def __init__(self, kind: SignedTokens, clock: Callable[[], float], monotonic: Callable[[], float]) -> None:
         self.kind = kind
-        self.keys: Keys = keys_of(kind, monotonic)
+        self._keys: Keys = keys_of(kind, monotonic)
+        self._backing = self._keys if self._keys.can_change else None
         self._clock = clock
         self._headers: dict[bytes, JoseHeader] = {}
 
-    async def judged(self, text: SignedText, ports: Ports) -> Seen:
+    @property
+    def most_remembered(self) -> int:
+        """How many tokens this process may remember."""
+        return self.kind.remember_tokens
+
+    async def judged(self, token: bytes, _: bytes, ports: Ports) -> Judged:
         """The token, once its key and its claims are found good."""
+        text = taken_apart(token)
         header = self._headers.get(text.header) or self._read_header(text.header)
-        key_epoch = await self.keys.verified(header, text, ports)
+        key_epoch = await self._keys.verified(header, text, ports)
         if text.header not in self._headers:
             self._keep_header(text.header, header)
         values = json_segment(text.payload)
         now = self._clock()
         claims, starts_at, dies_at = accepted(values, self.kind, signing_input=text.signing_input, now=now)
-        return Seen(self, claims, starts_at, dies_at, key_epoch)
+        return Judged(Seen(self.kind, claims, starts_at, dies_at, self._backing, key_epoch))
 
     def _read_header(self, segment: bytes) -> JoseHeader:
         header = jose_header(segment)
@@ -67,18 +96,18 @@ class Route:
 
     __slots__ = ("_clock", "_recalls", "_tables", "judges", "max_bytes", "only_kind")
 
-    def __init__(self, judges: Sequence[SignedJudge], clock: Callable[[], float]) -> None:
+    def __init__(self, judges: Sequence[Judge], clock: Callable[[], float]) -> None:
         self.judges = tuple(judges)
         self.max_bytes = max(judge.kind.max_bytes for judge in judges)
         self.only_kind = judges[0].kind.name if len(judges) == 1 else None
-        self._recalls = {judge.kind.name: Recall(judge.kind.remember_tokens) for judge in judges}
+        self._recalls = {judge.kind.name: Recall(judge.most_remembered) for judge in judges}
         self._tables = tuple(self._recalls.values())
         self._clock = clock
 
     def recalled(self, digest: bytes, ports: Ports) -> Seen | None:
         """The token, if it was seen here and its key is still trusted; InvalidToken if its time is over."""
         seen = self._found(digest)
-        if seen is None or (seen.keys is not None and seen.keys.epoch(ports) != seen.key_epoch):
+        if seen is None or (seen.backing is not None and seen.backing.epoch(ports) != seen.backed_at):
             return None
         now = self._clock()
         if not seen.starts_at <= now < seen.dies_at:
@@ -92,23 +121,22 @@ class Route:
                 return seen
         return None
 
-    async def judged(self, token: bytes, digest: bytes, ports: Ports) -> Seen:
+    async def judged(self, token: bytes, digest: bytes, ports: Ports) -> Judged:
         """The token, judged as the one kind that it can be, and remembered."""
         if len(token) > self.max_bytes:
             raise InvalidToken("too_large")
-        text = taken_apart(token)
-        judge = self.judges[0] if len(self.judges) == 1 else self._judge_of(text, len(token))
+        judge = self.judges[0] if len(self.judges) == 1 else self._judge_of(token)
         try:
-            seen = await judge.judged(text, ports)
-        except AuthError as error:
+            judged = await judge.judged(token, digest, ports)
+        except (AuthError, Unavailable) as error:
             error.kind = judge.kind.name
             raise
-        self._recalls[judge.kind.name].keep(digest, seen)
-        return seen
+        self._recalls[judge.kind.name].keep(digest, judged.seen)
+        return judged
 
-    def _judge_of(self, text: SignedText, size: int) -> SignedJudge:
-        kind = kind_for(json_segment(text.payload), [judge.kind for judge in self.judges])
-        if size > kind.max_bytes:
+    def _judge_of(self, token: bytes) -> Judge:
+        kind = kind_for(token, [judge.kind for judge in self.judges])
+        if len(token) > kind.max_bytes:
             raise InvalidToken("too_large")
         return next(judge for judge in self.judges if judge.kind is kind)
 
@@ -125,7 +153,7 @@ class Verification:
         clock: Callable[[], float],
         monotonic: Callable[[], float],
     ) -> None:
-        judges = {kind.name: SignedJudge(kind, clock, monotonic) for kind in kinds}
+        judges = {kind.name: _judge(kind, revocations, clock, monotonic) for kind in kinds}
         self._revocations = revocations
         self._by_kind = {name: Route([judge], clock) for name, judge in judges.items()}
         self._by_carrier: dict[Carrier | None, Route] = {}
@@ -160,7 +188,7 @@ class Verification:
             if seen is None or not (ports.store.is_blank or self._is_known_unrevoked(seen, ports.store)):
                 return None
             if seen.each_time:
-                check_each_time(seen.claims, seen.judge.kind)
+                check_each_time(seen.claims, seen.kind)
         except AuthError as error:
             error.kind = route.only_kind if seen is None else seen.claims.kind
             raise
@@ -170,10 +198,12 @@ class Verification:
         """The verdict, for which keys and the store may have to be waited for."""
         seen: Seen | None = None
         try:
-            seen = route.recalled(digest, ports) or await route.judged(token, digest, ports)
-            epoch = None if self._is_known_unrevoked(seen, ports.store) else await self._epoch(seen, ports.store)
+            seen, reading = route.recalled(digest, ports), None
+            if seen is None:
+                seen, reading = await route.judged(token, digest, ports)
+            epoch = None if self._is_known_unrevoked(seen, ports.store) else await self._epoch(seen, ports, reading)
             if seen.each_time:
-                check_each_time(seen.claims, seen.judge.kind)
+                check_each_time(seen.claims, seen.kind)
         except AuthError as error:
             error.kind = error.kind or (route.only_kind if seen is None else seen.claims.kind)
             raise
@@ -189,20 +219,27 @@ class Verification:
         seen.check_marks(values)
         return True
 
-    async def _epoch(self, seen: Seen, store: Store) -> str | None:
+    async def _epoch(self, seen: Seen, ports: Ports, reading: Reading | None) -> str | None:
         """The epoch of the store, which was asked; TokenRevoked if it knows of a revocation."""
-        kind = seen.judge.kind
+        kind = seen.kind
         return await self._revocations.check(
             seen.names,
-            store,
+            ports.store,
             issued_at=seen.claims.issued_at,
             ahead=kind.ahead,
             lives=None if kind.horizon is None else kind.horizon + kind.leeway,
+            reading=reading,
         )
 
     async def spend(self, verdict: Verdict, ports: Ports) -> None:
         """Claim a token whose verdict is known for one use; TokenReplayed if it was used before."""
         identity = identity_of(verdict.claims)
-        if identity is None:
+        if identity is None or verdict.dies_at == math.inf:
             raise InvalidToken("not_single_use")
         await self._revocations.spend(identity, ports.store, epoch_read=verdict.epoch, dies_at=verdict.dies_at)
+
+
+def _judge(kind: Kind, revocations: Revocations, clock: Callable[[], float], monotonic: Callable[[], float]) -> Judge:
+    if isinstance(kind, SignedTokens):
+        return SignedJudge(kind, clock, monotonic)
+    return OpaqueJudge(kind, revocations, clock, monotonic)

@@ -65,6 +65,10 @@ class AsyncFlight:
         if key not in self._up:
             self._started(key, work).add_done_callback(_note_failure)
 
+    async def pause(self, seconds: float) -> None:
+        """Let others work for that long."""
+        await asyncio.sleep(seconds)
+
     async def aclose(self) -> None:
         """Let the work that is up land, and break off what does not land soon."""
         up = set(self._up.values())
@@ -134,6 +138,10 @@ class SyncFlight:
             except RuntimeError as error:
                 own.end()
                 _note(error)
+
+    async def pause(self, seconds: float) -> None:
+        """Let others work for that long."""
+        time.sleep(seconds)  # noqa: ASYNC251 - blocking code has no loop to hold up
 
     def _joined(self, key: str, work: _Work[Any]) -> _ThreadFlight:
         """The flight of that key; it has ended where it was this thread that had to fly it."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
-from ..checks import check_seconds, check_url
+from ..checks import check_seconds, check_url, origin_of_url
 from ..errors import SettingsError
 from .algorithms import ALGORITHMS, VerifyingKey, hmac_check, pyjwt_algorithm
 from .jwk import PublicKey, key_of_jwk, key_of_pem, keys_of_set, prepared
+
+_SECONDS_WITH_AUTH = 4.0
 
 
 class SharedSecrets:
@@ -31,6 +33,11 @@ class SharedSecrets:
 
     def __len__(self) -> int:
         return len(self._secrets)
+
+    @property
+    def in_order(self) -> tuple[bytes, ...]:
+        """The secrets themselves, newest first."""
+        return self._secrets
 
     def shortest(self) -> int:
         """The length of the shortest secret, in bytes."""
@@ -81,6 +88,24 @@ class StaticKeys:
         return prepared(self._keys, names)
 
 
+@runtime_checkable
+class TokenSource(Protocol):
+    """Access tokens for a key set that is not public; a `ClientCredentials` is one."""
+
+    @property
+    def origins(self) -> frozenset[str]:
+        """Where the tokens may be sent."""
+        ...
+
+    async def token_over(self, ports: Any, /, *, within: float) -> str:
+        """A token, fetched over these connections where it must be."""
+        ...
+
+    def lets_go_of(self, refused: str) -> bool:
+        """Drop a token that was refused; False where it is too soon for another."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class JwksKeys:
     """A key set that is fetched from a URL, kept, and fetched again when it ages or a key is missing.
@@ -88,9 +113,12 @@ class JwksKeys:
     ```python
     JwksKeys("https://id.example.com/.well-known/jwks.json")
     ```
+
+    A key set that is not public takes `auth=ClientCredentials(...)`.
     """
 
     url: str
+    auth: TokenSource | None = None
     _: KW_ONLY
     lifetime: float = 300
     cool_down: float = 30
@@ -103,9 +131,25 @@ class JwksKeys:
         check_seconds("cool_down", self.cool_down, 1, 3600)
         check_seconds("max_stale", self.max_stale, self.lifetime, 86_400)
         check_seconds("deadline", self.deadline, 0.05, 5)
+        _check_auth(self.auth, self.url)
+
+    @property
+    def seconds_in_all(self) -> float:
+        """How long a fetch may take together with the tokens that it needs."""
+        return self.deadline if self.auth is None else _SECONDS_WITH_AUTH
 
 
 KeySource: TypeAlias = SharedSecrets | StaticKeys | JwksKeys
+
+
+def _check_auth(auth: object, url: str) -> None:
+    if auth is None:
+        return
+    if not isinstance(auth, TokenSource):
+        raise SettingsError("auth is nothing that gives access tokens; write auth=ClientCredentials(...)")
+    origin = origin_of_url(url)
+    if origin not in auth.origins:
+        raise SettingsError(f"the token of auth is not sent to {origin}; add it to ClientCredentials(origins={{...}})")
 
 
 def _secret(value: object) -> bytes:

@@ -1,22 +1,36 @@
 """Presets: functions that return the settings for one platform's tokens.
 
-This room holds what they share: what every preset lets its caller say, and two words about apps.
+This room holds what they share: what every preset lets its caller say, and three words about apps.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from typing import TypedDict
 
 from ..carriers import Carrier
 from ..checks import check_text
+from ..claim_rules import UNCHECKED, Expected
 from ..claims import Claims
+from ..errors import SettingsError
 from ..keys import SharedSecrets
+from ..settings import ClientAuth
 
-__all__ = ["Overrides", "authority", "shared_secrets"]
+__all__ = ["OpaqueOverrides", "Overrides", "audience_or_clients", "authority", "shared_secrets"]
 
 
-class Overrides(TypedDict, total=False):
+class _Both(TypedDict, total=False):
+    """What presets take for tokens of either sort."""
+
+    name: str
+    carriers: Sequence[Carrier]
+    each_time: Sequence[Callable[[Claims], bool]]
+    assumed_lifetime: float
+    remember_tokens: int
+
+
+class Overrides(_Both, total=False):
     """What every preset takes besides what its platform asks for; each has the meaning it has in the settings.
 
     ```python
@@ -27,12 +41,22 @@ class Overrides(TypedDict, total=False):
     `dataclasses.replace(settings, leeway=5)`.
     """
 
-    name: str
-    carriers: Sequence[Carrier]
-    each_time: Sequence[Callable[[Claims], bool]]
-    assumed_lifetime: float
-    remember_tokens: int
     allow_short_secret: bool
+
+
+class OpaqueOverrides(_Both, total=False):
+    """The same for the presets of opaque tokens: what is yours to say about your caches, your network and your client.
+
+    ```python
+    whatalo.access_tokens(client_id="cli_...", client_secret="...", audience="...", cache_seconds=15)
+    ```
+    """
+
+    cache_seconds: float
+    client_auth: ClientAuth
+    deadline: float
+    endpoint_origins: AbstractSet[str]
+    introspection_endpoint: str | None
 
 
 def shared_secrets(client_secret: str | SharedSecrets) -> SharedSecrets:
@@ -44,3 +68,15 @@ def authority(platform: str, app: str, *, called: str = "client_id") -> str:
     """The name that an app's revocations are kept under, the same for every kind of token of its platform."""
     check_text(called, app)
     return f"{platform}:{app}"
+
+
+def audience_or_clients(audience: Expected | None, clients: AbstractSet[str] | None) -> Expected:
+    """The audience of opaque tokens; not checked where it is left out and `clients` bind the tokens instead."""
+    if audience is not None:
+        return audience
+    if clients is None:
+        raise SettingsError(
+            "a token for somebody else would pass; give audience='https://orders.example.com', which the provider "
+            "names as aud, or clients={'...'}, the client ids that may call you, or both"
+        )
+    return UNCHECKED

@@ -1,19 +1,20 @@
-"""OAuth: JWT access tokens of any authorization server, as RFC 9068 describes them."""
+"""OAuth: access tokens of any authorization server, JWTs as RFC 9068 describes them and opaque ones (RFC 7662)."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from typing import NotRequired, TypedDict, Unpack
 
 from ..checks import check_text
 from ..claim_rules import ABSENT, Expected, NamedRules
 from ..errors import SettingsError
-from ..keys import JwksKeys, StaticKeys
-from ..settings import SignedTokens
-from . import Overrides
+from ..keys import JwksKeys, SharedSecrets, StaticKeys
+from ..settings import OpaqueTokens, SignedTokens
+from . import OpaqueOverrides, Overrides, audience_or_clients
 
-__all__ = ["AccessTokenClaims", "jwt_access_tokens"]
+__all__ = ["AccessTokenClaims", "OpaqueTokenClaims", "jwt_access_tokens", "opaque_access_tokens"]
 
 _ASYMMETRIC = (
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519",
@@ -31,6 +32,22 @@ class AccessTokenClaims(TypedDict):
     iat: NotRequired[float]
     jti: NotRequired[str]
     scope: NotRequired[str]
+
+
+class OpaqueTokenClaims(TypedDict):
+    """What a provider says of an opaque access token (RFC 7662, section 2.2); it need say no more than active."""
+
+    iss: str
+    aud: NotRequired[str | list[str]]
+    sub: NotRequired[str]
+    client_id: NotRequired[str]
+    username: NotRequired[str]
+    exp: NotRequired[float]
+    iat: NotRequired[float]
+    nbf: NotRequired[float]
+    jti: NotRequired[str]
+    scope: NotRequired[str]
+    token_type: NotRequired[str]
 
 
 def jwt_access_tokens(
@@ -69,6 +86,43 @@ def jwt_access_tokens(
         rules=_RFC_9068 if rfc9068 else _NO_ID_TOKEN,
         claims_type=AccessTokenClaims,
         **(Overrides(name="oauth.jwt") | overrides),
+    )
+
+
+def opaque_access_tokens(
+    issuer: str,
+    audience: Expected | None = None,
+    *,
+    client_id: str,
+    client_secret: str | SharedSecrets,
+    clients: AbstractSet[str] | None = None,
+    jwt_shaped: bool = False,
+    **overrides: Unpack[OpaqueOverrides],
+) -> OpaqueTokens:
+    """Settings for opaque access tokens, about which the issuer is asked: the user is `sub`, the scopes are `scope`'s.
+
+    ```python
+    oauth.opaque_access_tokens(
+        "https://id.example.com", "https://orders.example.com", client_id="orders-api", client_secret="..."
+    )
+    ```
+
+    Where to ask stands in the issuer's metadata, unless `introspection_endpoint` says it. `client_id` is the client
+    that your API asks as. `clients` are the client ids that may call you; with them alone the audience is not checked,
+    as it must be with servers that name none. `jwt_shaped=True` also asks about tokens that look like JWTs where the
+    verifier takes signed kinds as well.
+    """
+    return OpaqueTokens(
+        issuer=issuer,
+        client_id=client_id,
+        client_secret=client_secret,
+        audience=audience_or_clients(audience, clients),
+        clients=clients,
+        jwt_shaped=jwt_shaped,
+        scopes="scope",
+        user="sub",
+        claims_type=OpaqueTokenClaims,
+        **(OpaqueOverrides(name="oauth.opaque") | overrides),
     )
 
 

@@ -1,15 +1,19 @@
-"""Whatalo: the session tokens of plugins that are embedded in a store's dashboard."""
+"""Whatalo: the session tokens of plugins in a store's dashboard, and the access tokens of third-party clients."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any, NotRequired, TypedDict, Unpack
 
+from ..claim_rules import Expected
 from ..keys import SharedSecrets
-from ..settings import SignedTokens
-from . import Overrides, authority, shared_secrets
+from ..settings import OpaqueTokens, SignedTokens
+from . import OpaqueOverrides, Overrides, audience_or_clients, authority, shared_secrets
 
-__all__ = ["SessionClaims", "session_tokens"]
+__all__ = ["AccessClaims", "SessionClaims", "access_tokens", "session_tokens"]
+
+_PATTERN = r"[A-Za-z0-9_-]{43}"
 
 
 class SessionClaims(TypedDict):
@@ -25,6 +29,20 @@ class SessionClaims(TypedDict):
     appId: NotRequired[str]
     scopes: NotRequired[list[str]]
     installationId: NotRequired[str]
+
+
+class AccessClaims(TypedDict):
+    """What Whatalo says of an access token. All of it is documented; only what is checked is sure to be there."""
+
+    iss: str
+    aud: NotRequired[str | list[str]]
+    client_id: NotRequired[str]
+    sub: NotRequired[str]
+    exp: NotRequired[float]
+    iat: NotRequired[float]
+    scope: NotRequired[str]
+    token_type: NotRequired[str]
+    whatalo_store_id: NotRequired[str]
 
 
 def session_tokens(
@@ -57,6 +75,42 @@ def session_tokens(
         checks=(_speaks_for_its_store,),
         claims_type=SessionClaims,
         **(Overrides(name="whatalo.session", assumed_lifetime=300) | overrides),
+    )
+
+
+def access_tokens(
+    *,
+    client_id: str,
+    client_secret: str | SharedSecrets,
+    audience: Expected | None = None,
+    clients: AbstractSet[str] | None = None,
+    issuer: str = "https://app.whatalo.com",
+    **overrides: Unpack[OpaqueOverrides],
+) -> OpaqueTokens:
+    """Settings for OAuth access tokens, which are opaque: the tenant is the store, the user a person.
+
+    ```python
+    whatalo.access_tokens(client_id="cli_...", client_secret="...", audience="https://orders.example.com")
+    whatalo.access_tokens(client_id="cli_...", client_secret="...", clients={"cli_7a8b9c0d"})
+    ```
+
+    The client is the confidential one that Whatalo gave your API to ask with, not the plugin of session tokens. Say
+    who the tokens must be for: `audience` is what clients ask for as `resource`, `clients` are the client ids that may
+    call you. With `clients` alone the audience is not checked.
+    """
+    return OpaqueTokens(
+        issuer=issuer,
+        client_id=client_id,
+        client_secret=client_secret,
+        audience=audience_or_clients(audience, clients),
+        clients=clients,
+        authority=authority("whatalo", client_id),
+        pattern=_PATTERN,
+        scopes="scope",
+        tenant="whatalo_store_id",
+        user="sub",
+        claims_type=AccessClaims,
+        **(OpaqueOverrides(name="whatalo.access", assumed_lifetime=3600) | overrides),
     )
 
 

@@ -106,10 +106,15 @@ def _token68(token: str, max_bytes: int) -> bytes:
     if len(token) > max_bytes:
         raise InvalidToken("too_large")
     text = token.encode("utf-8", "surrogatepass")
-    letters = text.rstrip(b"=")
+    check_token68(text)
+    return text
+
+
+def check_token68(token: bytes) -> None:
+    """InvalidRequest unless these are the letters of a bearer token (RFC 6750, section 2.1)."""
+    letters = token.rstrip(b"=")
     if not letters or letters.translate(None, TOKEN68):
         raise InvalidRequest("malformed_credentials")
-    return text
 
 
 def _elsewhere(head: Head, carrier: Carrier) -> str | None:

@@ -4,28 +4,54 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
-from typing import Any
 
 from .. import journal
 from ..carriers import Carrier
 from ..claim_rules import UNCHECKED, IfPresent, holds
+from ..encoding import is_base64url
 from ..errors import InvalidToken, SettingsError
-from ..settings import Kind
+from ..settings import Kind, OpaqueTokens, SignedTokens
+from .jws import json_segment, taken_apart
 
 
-def kind_for(values: dict[str, Any] | None, kinds: Sequence[Kind]) -> Kind:
-    """The one kind whose issuer the token names, else the one that asks for no issuer; InvalidToken for no route.
+def kind_for(token: bytes, kinds: Sequence[Kind]) -> Kind:
+    """The one kind whose route the token takes, by its shape and by the issuer that it names; nothing is verified yet.
 
-    `values` are the unverified claims; only their `iss` is looked at.
+    InvalidToken where there is no route, or a token that is signed by its shape and malformed.
     """
-    issuer = values.get("iss") if values else None
+    signed = [kind for kind in kinds if isinstance(kind, SignedTokens)]
+    opaque = [kind for kind in kinds if isinstance(kind, OpaqueTokens)]
+    if not signed or (opaque and not _is_signed_in_shape(token)):
+        return _only(opaque)
+    shaped = [kind for kind in opaque if kind.jwt_shaped]
+    try:
+        issuer = json_segment(taken_apart(token).payload).get("iss")
+    except InvalidToken:
+        if shaped:
+            return _only(shaped)
+        raise
+    return _by_issuer(issuer, [*signed, *shaped])
+
+
+def _by_issuer(issuer: object, kinds: Sequence[Kind]) -> Kind:
+    """The kind that claims the issuer, else the one that takes tokens without one."""
     named = [kind for kind in kinds if isinstance(issuer, str) and _claims_issuer(kind, issuer)]
-    if len(named) == 1:
-        return named[0]
-    unnamed = [kind for kind in kinds if takes_any_issuer(kind)]
-    if named or len(unnamed) != 1:
+    if named:
+        return _only(named)
+    none_named = issuer is None
+    return _only([kind for kind in kinds if takes_any_issuer(kind) or (none_named and isinstance(kind, OpaqueTokens))])
+
+
+def _only(kinds: Sequence[Kind]) -> Kind:
+    if len(kinds) != 1:
         raise InvalidToken("no_route")
-    return unnamed[0]
+    return kinds[0]
+
+
+def _is_signed_in_shape(token: bytes) -> bool:
+    """Whether these are three segments of base64url, as a JWT has."""
+    segments = token.split(b".")
+    return len(segments) == 3 and all(segments) and is_base64url(token.replace(b".", b""))
 
 
 def takes_any_issuer(kind: Kind) -> bool:
@@ -66,13 +92,25 @@ def kinds_overlap(kinds: Sequence[Kind]) -> bool:
 
 
 def _overlap(kind: Kind, other: Kind) -> bool:
-    if takes_any_issuer(kind) and takes_any_issuer(other):
+    if isinstance(kind, OpaqueTokens) and isinstance(other, OpaqueTokens):
+        return True  # nothing in an opaque token tells whose it is
+    if not (_may_be_signed_in_shape(kind) and _may_be_signed_in_shape(other)):
+        return False
+    if _takes_no_issuer(kind) and _takes_no_issuer(other):
         return True
     return (
         any(_claims_issuer(other, value) for value in _values(kind))
         or any(_claims_issuer(kind, value) for value in _values(other))
         or (callable(kind.issuer) and kind.issuer == other.issuer)
     )
+
+
+def _may_be_signed_in_shape(kind: Kind) -> bool:
+    return isinstance(kind, SignedTokens) or kind.jwt_shaped
+
+
+def _takes_no_issuer(kind: Kind) -> bool:
+    return isinstance(kind, OpaqueTokens) or takes_any_issuer(kind)
 
 
 def _values(kind: Kind) -> Sequence[str]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from redis.exceptions import AuthenticationError, BusyLoadingError, NoScriptError, ResponseError
+from redis.exceptions import AuthenticationError, BusyLoadingError, NoPermissionError, NoScriptError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from .redis_scripts import UNREADABLE
 from .redis_wire import (
+    NotPermitted,
     NotSent,
     Refused,
     ReplyGone,
@@ -45,6 +46,8 @@ def leaves_connection_sound(answer: object) -> bool:
 def _refusal(error: ResponseError) -> type[Refused]:
     if isinstance(error, NoScriptError):
         return ScriptUnknown
+    if isinstance(error, NoPermissionError):
+        return NotPermitted
     # Redis 6.2 puts words of its own before a script's error, later ones put them behind it.
     text = str(error)
     return ValueUnreadable if UNREADABLE in text or "WRONGTYPE" in text else Refused

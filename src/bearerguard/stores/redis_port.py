@@ -5,26 +5,15 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, cast
 
 from ..core.ports import ReplyLost, Spent, run_sync
-from ..errors import StoreUnavailable
 from .breaker import Breaker
 from .layout import KeyLayout
-from .redis_scripts import FOUND_EPOCH, RAISE_MARK, SPEND, Script
-from .redis_wire import (
-    Crowded,
-    LoopWire,
-    NotSent,
-    Refused,
-    ReplyGone,
-    ReplyLate,
-    ReplyNotAwaited,
-    ScriptUnknown,
-    ValueUnreadable,
-    Wire,
-    WireError,
-)
+from .redis_commands import RedisCommands, store_error, text_of, texts_of
+from .redis_entries import RedisEntries
+from .redis_gathered import Gathered
+from .redis_scripts import FOUND_EPOCH, RAISE_MARK, SPEND
+from .redis_wire import LoopWire, Wire, WireError
 
 _EPOCH = "epoch"
 _OUTCOMES = {1: Spent.FIRST, 0: Spent.REPLAYED, -1: Spent.OTHER_EPOCH}
@@ -42,14 +31,19 @@ class RedisPort:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._wire = wire
-        self._layout = layout
-        self._breaker = breaker
-        self._monotonic = monotonic
+        self._commands = RedisCommands(wire, layout=layout, breaker=breaker, monotonic=monotonic)
+        self._key = layout.key
+        self._entries = RedisEntries(self._commands)
 
     @property
     def keeps_epoch(self) -> bool:
         """Yes: Redis can come back empty, or older than it was, while we live."""
         return True
+
+    @property
+    def entries(self) -> RedisEntries:
+        """What the fleet shares for a while."""
+        return self._entries
 
     @property
     def is_blank(self) -> bool:
@@ -64,25 +58,25 @@ class RedisPort:
         if not names:
             return ()
         try:
-            reply = await self._read_reply(("MGET", *map(self._layout.key, names)), within=within)
+            reply = await self._commands.read("MGET", *map(self._key, names), within=within)
         except WireError as error:
             raise store_error(error) from error
-        return _texts(reply, len(names))
+        return texts_of(reply, len(names))
 
     async def raise_mark(self, name: str, number: int, *, keep_seconds: int, within: float) -> str:
         """Keep the larger number, and the longer life, under `name`; the epoch, whose seq this has raised."""
         values = (str(max(0, number)), str(max(1, keep_seconds)), _new_incarnation())
         try:
-            reply = await self._run(RAISE_MARK, (_EPOCH, name), values, within=within)
+            reply = await self._commands.run(RAISE_MARK, (_EPOCH, name), values, within=within)
         except WireError as error:
             raise store_error(error) from error
-        return _text(reply)
+        return text_of(reply)
 
     async def spend(self, name: str, nonce: str, *, epoch: str | None, keep_seconds: int, within: float) -> Spent:
         """Put `nonce` under `name` if it is absent and the epoch still continues `epoch`."""
         values = (epoch or "", f"1|{nonce}", str(max(1, keep_seconds)), _new_incarnation())
         try:
-            reply = await self._run(SPEND, (_EPOCH, name), values, within=within)
+            reply = await self._commands.run(SPEND, (_EPOCH, name), values, within=within)
         except WireError as error:
             raise store_error(error, lost=ReplyLost) from error
         if not isinstance(reply, int) or reply not in _OUTCOMES:
@@ -93,48 +87,10 @@ class RedisPort:
         """Write a new epoch if the present one is still `observed`; the epoch that stands afterwards."""
         values = (observed or "", _new_incarnation(), "trusted" if trusted else "")
         try:
-            reply = await self._run(FOUND_EPOCH, (_EPOCH,), values, within=within)
+            reply = await self._commands.run(FOUND_EPOCH, (_EPOCH,), values, within=within)
         except WireError as error:
             raise store_error(error) from error
-        return _text(reply)
-
-    async def _read_reply(self, command: Sequence[str], *, within: float) -> Any:
-        # A connection that lay idle while the server restarted dies under the first command. A read may be asked
-        # again; a write may not, for it may have been done.
-        end = self._monotonic() + within
-        try:
-            return await self._reply(command, within=within)
-        except ReplyGone as gone:
-            left = end - self._monotonic()
-            if isinstance(gone, (ReplyLate, ReplyNotAwaited)) or left <= 0:
-                raise
-        return await self._reply(command, within=left)
-
-    async def _run(self, script: Script, names: Sequence[str], values: Sequence[str], *, within: float) -> Any:
-        end = self._monotonic() + within
-        rest = (str(len(names)), *map(self._layout.key, names), *values)
-        try:
-            return await self._reply(("EVALSHA", script.digest, *rest), within=within)
-        except ScriptUnknown:
-            left = end - self._monotonic()
-        return await self._reply(("EVAL", script.text, *rest), within=left)
-
-    async def _reply(self, command: Sequence[str], *, within: float) -> Any:
-        if not self._breaker.admits():
-            raise NotSent("the breaker is open")
-        try:
-            reply = await self._wire.execute(*command, within=within)
-        except WireError as error:
-            self._count(error)
-            raise
-        self._breaker.succeeded()
-        return reply
-
-    def _count(self, error: WireError) -> None:
-        if isinstance(error, Refused):
-            self._breaker.succeeded()
-        elif not isinstance(error, (Crowded, ReplyNotAwaited)):
-            self._breaker.failed()
+        return text_of(reply)
 
 
 class AsyncRedisPort(RedisPort):
@@ -143,9 +99,15 @@ class AsyncRedisPort(RedisPort):
     def __init__(self, wire: LoopWire, *, layout: KeyLayout, breaker: Breaker) -> None:
         super().__init__(wire, layout=layout, breaker=breaker)
         self._loop_wire = wire
+        self._gathered = Gathered(super().read)
+
+    async def read(self, names: Sequence[str], *, within: float) -> Sequence[str | None]:
+        """The values of `names`, read together with what other tasks ask for at the same moment."""
+        return await self._gathered.read(names, within=within) if names else ()
 
     async def aclose(self) -> None:
         """Close the connections; the next use opens new ones."""
+        await self._gathered.aclose()
         await self._loop_wire.close()
 
     def abandon(self) -> None:
@@ -161,34 +123,5 @@ class SyncRedisPort(RedisPort):
         run_sync(self._wire.close())
 
 
-def store_error(error: WireError, *, lost: type[StoreUnavailable] = StoreUnavailable) -> StoreUnavailable:
-    """What the core hears of a failure; `lost` where the command may have been done."""
-    if isinstance(error, ValueUnreadable):
-        return StoreUnavailable("store_unreadable")
-    return lost() if isinstance(error, ReplyGone) else StoreUnavailable()
-
-
 def _new_incarnation() -> str:
     return secrets.token_urlsafe(12)
-
-
-def _texts(reply: object, count: int) -> list[str | None]:
-    values = cast("list[object]", reply)
-    if not isinstance(reply, list) or len(values) != count:
-        raise StoreUnavailable("store_unreadable")
-    return [None if value is None else _text(value) for value in values]
-
-
-def _text(value: object) -> str:
-    text = _decoded(value) if isinstance(value, bytes) else None
-    if text is None:
-        raise StoreUnavailable("store_unreadable")
-    return text
-
-
-def _decoded(value: bytes) -> str | None:
-    # Not raised from within the except block: a UnicodeDecodeError carries the value along.
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        return None

@@ -78,6 +78,76 @@ redis.call("SET", KEYS[1], epoch)
 return epoch
 """
 
+# One key is given, the entry's (or in _RELEASE the claim's); all others are spelt from it and have its hash tag.
+# MGET and not GET: a key of another type than string counts as absent. What has no end is nobody's.
+_ENTRIES = """
+local function value(key) return redis.call("MGET", key)[1] end
+local function held_by_another(claim, own)
+  local holder = value(claim)
+  return holder and holder ~= own and redis.call("PTTL", claim) > 0
+end
+local function release(claim, own)
+  return value(claim) ~= own or redis.pcall("DEL", claim)
+end
+"""
+
+# ARGV: the claim, its milliseconds. It returns {leads, epoch} where there is no entry, {hit, mark...} where a name is
+# marked, and else the hit alone: "milliseconds length-of-epoch " with epoch and entry behind, for one text is read
+# twice as fast as a list. A claim that cannot be written, for want of memory or on a replica, holds nobody up.
+_RECALL = """
+local key = KEYS[1]
+local stem = string.match(key, "^[^}]*}:")
+local read = redis.call("MGET", stem .. "epoch", key)
+local epoch, entry = read[1], read[2]
+local names = entry and string.match(entry, "^1|([^|]*)|")
+local left = names and redis.call("PTTL", key) or 0
+if left > 0 then
+  local hit = string.format("%d %d ", left, epoch and #epoch or -1) .. (epoch or "") .. entry
+  local keys = {}
+  for name in string.gmatch(names, "[^ ]+") do
+    if #keys == 3 or not string.match(name, "^[dut]:[A-Za-z0-9_-]+$") then return hit end
+    keys[#keys + 1] = stem .. name
+  end
+  if #keys == 0 then return hit end
+  local marks = redis.call("MGET", unpack(keys))
+  if marks[1] or marks[2] or marks[3] then return {hit, unpack(marks)} end
+  return hit
+end
+local claim = key .. ":claim"
+local holder = redis.call("MGET", claim)[1]
+if holder and holder ~= ARGV[1] and redis.call("PTTL", claim) > 0 then return {0, epoch} end
+redis.pcall("SET", claim, ARGV[1], "PX", ARGV[2])
+return {1, epoch}
+"""
+
+# ARGV: the claim, the entry, its milliseconds, "over" or "".
+_KEEP = """
+local function stands(key)
+  local present = value(key)
+  return present and (present == "0" or string.match(present, "^1|[^|]*|")) and redis.call("PTTL", key) > 0
+end
+local done = 1
+if ARGV[4] == "over" or not stands(KEYS[1]) then done = redis.pcall("SET", KEYS[1], ARGV[2], "PX", ARGV[3]) end
+release(KEYS[1] .. ":claim", ARGV[1])
+return done
+"""
+
+# ARGV: the claim, the tombstone's milliseconds. An entry goes even where there is no memory for its tombstone.
+_RETIRE = """
+local done, claim = 1, KEYS[1] .. ":claim"
+if value(KEYS[1]) or held_by_another(claim, ARGV[1]) then
+  done = redis.pcall("SET", KEYS[1], "0", "PX", ARGV[2])
+  if done.err then redis.pcall("DEL", KEYS[1]) end
+end
+release(claim, ARGV[1])
+return done
+"""
+
+# ARGV: what must stand there.
+_RELEASE = """
+return release(KEYS[1], ARGV[1])
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Script:
@@ -94,3 +164,7 @@ class Script:
 RAISE_MARK = Script(_EPOCH + _RAISE_MARK)
 SPEND = Script(_EPOCH + _SPEND)
 FOUND_EPOCH = Script(_FOUND_EPOCH)
+RECALL = Script(_RECALL)
+KEEP = Script(_ENTRIES + _KEEP)
+RETIRE = Script(_ENTRIES + _RETIRE)
+RELEASE = Script(_ENTRIES + _RELEASE)

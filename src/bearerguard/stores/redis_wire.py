@@ -53,6 +53,10 @@ class ScriptUnknown(Refused):
     """The server has not seen the script of this digest yet."""
 
 
+class NotPermitted(Refused):
+    """The server's user has no right to the command, or to a key."""
+
+
 class ValueUnreadable(Refused):
     """The server holds a value of a wrong type or form."""
 

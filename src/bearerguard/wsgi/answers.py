@@ -12,6 +12,7 @@ from werkzeug.wrappers import Response
 
 from ..doorway import answer_body
 from ..errors import AuthError, Unavailable
+from ..rules.resource_metadata import MetadataPage
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -62,4 +63,14 @@ def written_refusal(
     body = answer_body(error)
     headers = {"Content-Type": "application/json", "Content-Length": str(len(body)), **error.headers()}
     start_response(f"{error.status} {HTTP_STATUS_CODES[error.status]}", list(headers.items()))
+    return _body(body, environ)
+
+
+def written_page(page: MetadataPage, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Answer the request with the metadata of the protected resource."""
+    start_response("200 OK", list(page.headers.items()))
+    return _body(page.body, environ)
+
+
+def _body(body: bytes, environ: WSGIEnvironment) -> Iterable[bytes]:
     return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]

@@ -10,14 +10,14 @@ from ..access import Access, current_access, enter, forget
 from ..carriers import Query
 from ..core.ports import run_sync
 from ..core.recall import Verdict
-from ..doorway import Doorway, Preflight, only_signed
+from ..doorway import Doorway, Preflight
 from ..errors import AuthError, Unavailable
 from ..rules.credentials import Presented
-from ..settings import Kind, SignedTokens
+from ..settings import Kind, ProtectedResource
 from ..verifier import Verifier
 from ..views import check_guard_order
-from .answers import http_exception, written_refusal
-from .head import WsgiHead, forget_method_overrides, hide_query, private
+from .answers import http_exception, written_page, written_refusal
+from .head import WsgiHead, environ_path, forget_method_overrides, hide_query, private
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -34,7 +34,8 @@ class BearerMiddleware:
     ```
 
     Below it `environ["bearerguard"]` and `current_claims()` are the claims. `optional=True` lets requests without a
-    token pass as nobody; guards still refuse them. In Flask `bearerguard.flask.init_app` does the wrapping.
+    token pass as nobody; guards still refuse them. With a `resource` its metadata (RFC 9728) is served, and challenges
+    point there. In Flask `bearerguard.flask.init_app` does the wrapping.
     """
 
     def __init__(
@@ -46,10 +47,14 @@ class BearerMiddleware:
         optional: bool = False,
         realm: str | None = None,
         preflight: Preflight = "pass",
+        resource: ProtectedResource | None = None,
     ) -> None:
         self.app = app
         self.application: object = app
-        self._doorway = Doorway(verifier, exempt=exempt, optional=optional, realm=realm, preflight=preflight)
+        self._doorway = Doorway(
+            verifier, exempt=exempt, optional=optional, realm=realm, preflight=preflight, resource=resource
+        )
+        self._page = self._doorway.page
         self._connections = verifier.connections
         self._below = _Below(self._doorway)
         self._order_is_checked = False
@@ -58,6 +63,8 @@ class BearerMiddleware:
         """Answer one request."""
         if not self._order_is_checked:
             self._check_order()
+        if self._page is not None and self._page.is_asked_for(environ["REQUEST_METHOD"], environ_path(environ)):
+            return written_page(self._page, environ, start_response)
         token: Presented | None = None
         verdict: Verdict | None = None
         bearer = self._bearer(environ)
@@ -142,29 +149,6 @@ class BearerMiddleware:
         """SettingsError, on every request, while a guard stands where it guards nothing."""
         check_guard_order((self.application,), kinds_must_be_named=self._doorway.kinds_must_be_named)
         self._order_is_checked = True
-
-
-class SessionTokenMiddleware(BearerMiddleware):
-    """Lets requests pass that carry a good signed token.
-
-    ```python
-    init_app(app, SessionTokenMiddleware, verifier=verifier)
-    ```
-
-    The arguments are those of `BearerMiddleware`.
-    """
-
-    def __init__(
-        self,
-        app: WSGIApplication,
-        verifier: Verifier[SignedTokens],
-        *,
-        exempt: Iterable[str] = (),
-        optional: bool = False,
-        realm: str | None = None,
-        preflight: Preflight = "pass",
-    ) -> None:
-        super().__init__(app, only_signed(verifier), exempt=exempt, optional=optional, realm=realm, preflight=preflight)
 
 
 class _Answer:

@@ -27,15 +27,20 @@ class WsgiHead:
 
     @property
     def path(self) -> str:
-        """The path below the application's mount, which WSGI hands over as bytes in disguise."""
-        path: str = self.environ.get("PATH_INFO", "")
-        return path.encode("latin-1").decode("utf-8", "replace")
+        """The path below the application's mount."""
+        return environ_path(self.environ)
 
     def fields(self, name: str) -> Sequence[str]:
         """The value of one header; servers have joined repeated ones with commas."""
         key = name.upper().replace("-", "_")
         value = self.environ.get(key if key in ("CONTENT_LENGTH", "CONTENT_TYPE") else f"HTTP_{key}")
         return () if value is None else (value,)
+
+
+def environ_path(environ: WSGIEnvironment) -> str:
+    """The path of an environ, which WSGI hands over as bytes in disguise."""
+    path: str = environ.get("PATH_INFO", "")
+    return path.encode("latin-1").decode("utf-8", "replace")
 
 
 def forget_method_overrides(environ: WSGIEnvironment) -> None:

@@ -1,0 +1,172 @@
+"""Judging opaque tokens: by what the fleet has found out, or else by what the provider says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..errors import InvalidToken, ProviderUnavailable
+from ..rules.introspection import accepted_facts, check_shape
+from ..rules.introspection_entries import Answer, EntryKeys, Forged
+from ..settings import OpaqueTokens
+from .denylist import STORE_SECONDS, Reading, Revocations
+from .ports import Ports
+from .provider import Provider, Said
+from .recall import Judged, Seen
+from .shelf import Shelf
+
+PAUSE_SECONDS = 0.025
+PART_TO_WAIT = 0.5
+"""For this part of the deadline we wait for another process that asks about the same token."""
+
+
+class AnswerLife:
+    """How long a remembered answer stands. It runs on both clocks, so that no step of either makes it longer."""
+
+    __slots__ = ("_clock", "_ends_at", "_monotonic", "_over_at", "_sent_at")
+
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        monotonic: Callable[[], float],
+        *,
+        sent_at: float,
+        ends_at: float,
+        over_at: float,
+    ) -> None:
+        self._clock = clock
+        self._monotonic = monotonic
+        self._sent_at = sent_at
+        self._ends_at = ends_at
+        self._over_at = over_at
+
+    def epoch(self, _: Ports) -> int | None:
+        """Zero while the answer stands."""
+        stands = self._sent_at <= self._clock() < self._ends_at and self._monotonic() < self._over_at
+        return 0 if stands else None
+
+
+class OpaqueJudge:
+    """Judges opaque tokens of one kind."""
+
+    __slots__ = ("_clock", "_entry_keys", "_monotonic", "_provider", "_revocations", "kind")
+
+    def __init__(
+        self,
+        kind: OpaqueTokens,
+        revocations: Revocations,
+        clock: Callable[[], float],
+        monotonic: Callable[[], float],
+    ) -> None:
+        self.kind = kind
+        self._clock = clock
+        self._monotonic = monotonic
+        self._provider = Provider(kind, clock, monotonic)
+        self._revocations = revocations
+        self._entry_keys: tuple[str, EntryKeys] | None = None
+
+    @property
+    def most_remembered(self) -> int:
+        """How many tokens this process may remember."""
+        return self.kind.remember_tokens if self.kind.cache_seconds else 0
+
+    async def judged(self, token: bytes, digest: bytes, ports: Ports) -> Judged:
+        """The token, if the provider calls it active and its claims are good."""
+        check_shape(token, self.kind)
+        readings: list[Reading] = []
+        seen = await ports.flight.once(
+            f"token {id(self)} {digest.hex()}",
+            lambda: self._found_out(token, digest, ports, readings),
+            within=self.kind.deadline + STORE_SECONDS,
+        )
+        # Only who found it out has read the marks just now; for those who waited, they may have changed since.
+        return Judged(seen, readings[0] if readings else None)
+
+    async def _found_out(self, token: bytes, digest: bytes, ports: Ports, readings: list[Reading]) -> Seen:
+        ends_at = self._monotonic() + self.kind.deadline
+        endpoint = await self._provider.endpoint(ports, within=self.kind.deadline)
+        shelf = self._shelf(digest, endpoint, ports)
+        if shelf is None:
+            said = await self._provider.said(token, endpoint, ports, ends_at=ends_at)
+            return self._judged_answer(token, said)
+        reading, seen = await self._recalled(token, shelf, ports)
+        if seen is None:
+            return await self._asked(token, endpoint, shelf, ports, ends_at=ends_at)
+        readings.append(reading)
+        return seen
+
+    def _shelf(self, digest: bytes, endpoint: str, ports: Ports) -> Shelf | None:
+        entries = ports.store.entries
+        if entries is None or not (self.kind.may_share and self.kind.cache_seconds):
+            return None
+        return Shelf(entries, self._keys_at(endpoint), self.kind.name, digest)
+
+    def _keys_at(self, endpoint: str) -> EntryKeys:
+        known = self._entry_keys
+        if known is None or known[0] != endpoint:
+            self._entry_keys = known = (endpoint, EntryKeys(self.kind, endpoint))
+        return known[1]
+
+    async def _recalled(self, token: bytes, shelf: Shelf, ports: Ports) -> tuple[Reading, Seen | None]:
+        """What the fleet knows of the token, after a while in which another process may be finding it out."""
+        now = self._monotonic()
+        waits_until = now + self.kind.deadline * PART_TO_WAIT
+        while True:
+            reading = await self._revocations.recall(
+                shelf.name, shelf.entries, claim=shelf.claim, claim_seconds=self.kind.deadline
+            )
+            seen = await self._of_entry(token, reading, shelf, read_at=now)
+            now = self._monotonic()
+            if seen is not None or reading.recollection.leads or now >= waits_until:
+                return reading, seen
+            await ports.flight.pause(PAUSE_SECONDS)
+            now = self._monotonic()
+
+    async def _of_entry(self, token: bytes, reading: Reading, shelf: Shelf, *, read_at: float) -> Seen | None:
+        """The token as the entry has it, judged anew; None where there is none that is fresh and ours."""
+        entry = reading.recollection.entry
+        if entry is None:
+            return None
+        try:
+            answer, names = shelf.read(entry)
+            if tuple(reading.recollection.names) != names:
+                raise Forged("the store read other names than the entry has")
+            seen = self._judged_entry(token, answer, reading.recollection.seconds_left, read_at)
+            if seen is not None and seen.names != names:
+                raise Forged("the entry names other denials than its token has")
+        except Forged:
+            await shelf.forget_forged(entry)
+            return None
+        return seen
+
+    async def _asked(self, token: bytes, endpoint: str, shelf: Shelf, ports: Ports, *, ends_at: float) -> Seen:
+        try:
+            said = await self._provider.said(token, endpoint, ports, ends_at=ends_at)
+            seen = self._judged_answer(token, said)
+        except (InvalidToken, ProviderUnavailable) as error:
+            await (shelf.retire() if error.reason == "inactive" else shelf.release())
+            raise
+        await self._share(shelf, said.answer, seen)
+        return seen
+
+    async def _share(self, shelf: Shelf, answer: Answer | None, seen: Seen) -> None:
+        seconds = 0.0 if answer is None else answer.fresh_for(now=self._clock(), at_most=self.kind.cache_seconds)
+        if answer is None or seconds <= 0:
+            await shelf.release()
+        else:
+            await shelf.share(answer, seen.names, seconds=seconds)
+
+    def _judged_answer(self, token: bytes, said: Said) -> Seen:
+        if said.answer is None:
+            raise InvalidToken("inactive")
+        return self._seen(token, said.answer, over_at=said.asked_at + said.answer.seconds)
+
+    def _judged_entry(self, token: bytes, answer: Answer, seconds_left: float, read_at: float) -> Seen | None:
+        """The token as another process found it out; its copy lives no longer than the entry, by either clock."""
+        fresh = min(seconds_left, answer.fresh_for(now=self._clock(), at_most=self.kind.cache_seconds))
+        return self._seen(token, answer, over_at=read_at + fresh) if fresh > 0 else None
+
+    def _seen(self, token: bytes, answer: Answer, *, over_at: float) -> Seen:
+        claims, starts_at, dies_at = accepted_facts(answer.facts, self.kind, token=token, now=self._clock())
+        ends_at = answer.sent_at + min(answer.seconds, self.kind.cache_seconds)
+        life = AnswerLife(self._clock, self._monotonic, sent_at=answer.sent_at, ends_at=ends_at, over_at=over_at)
+        return Seen(self.kind, claims, starts_at, dies_at, life, 0)

@@ -1,0 +1,87 @@
+"""Asking a provider's introspection endpoint, in our own name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from .. import journal
+from ..errors import ProviderUnavailable
+from ..rules.introspection import facts_of, introspection_form, seconds_to_keep
+from ..rules.introspection_entries import Answer
+from ..rules.provider_answers import pause_asked_for, refuses_client
+from ..settings import OpaqueTokens
+from .discovery import Metadata
+from .ports import HttpAnswer, HttpRequest, Ports
+
+
+class Said(NamedTuple):
+    """What the provider says of an active token, None for one that is not; and when it was asked (monotonic)."""
+
+    answer: Answer | None
+    asked_at: float
+
+
+class Provider:
+    """The introspection endpoint of one kind, asked in our own name."""
+
+    __slots__ = ("_clock", "_kind", "_metadata", "_monotonic", "_quiet_until", "_working")
+
+    def __init__(self, kind: OpaqueTokens, clock: Callable[[], float], monotonic: Callable[[], float]) -> None:
+        self._kind = kind
+        self._clock = clock
+        self._monotonic = monotonic
+        issuer = kind.issuer if isinstance(kind.issuer, str) else ""
+        self._metadata = Metadata(issuer, monotonic, frozenset(kind.endpoint_origins))
+        self._quiet_until = 0.0
+        self._working = 0
+
+    async def endpoint(self, ports: Ports, *, within: float) -> str:
+        """Where to ask: as the settings say, or else the provider's metadata."""
+        if self._kind.introspection_endpoint is not None:
+            return self._kind.introspection_endpoint
+        return await self._metadata.endpoint("introspection_endpoint", ports, within=within)
+
+    async def said(self, token: bytes, endpoint: str, ports: Ports, *, ends_at: float) -> Said:
+        """What the provider says of the token."""
+        started = self._monotonic()
+        if started < self._quiet_until:
+            raise ProviderUnavailable()
+        try:
+            return await self._asked(token.decode("ascii"), endpoint, ports, ends_at)
+        except ProviderUnavailable as error:
+            if error.reason != "client_refused":
+                journal.failed(f"introspection of {self._kind.name}", error, elapsed=self._monotonic() - started)
+            raise
+
+    async def _asked(self, token: str, endpoint: str, ports: Ports, ends_at: float) -> Said:
+        """The answer in the name of the secret that worked last, else of the next one."""
+        known = self._kind.secrets.in_order
+        for step in range(min(2, len(known))):
+            index = (self._working + step) % len(known)
+            form = introspection_form(token, self._kind, known[index])
+            request = HttpRequest(endpoint, "POST", form.headers, form.body)
+            sent_at, asked_at = self._clock(), self._monotonic()
+            reply = await ports.fetch.send(request, within=max(0.0, ends_at - asked_at))
+            if not refuses_client(reply.status, reply.body):
+                self._note_working(index)
+                return Said(self._read(reply, sent_at), asked_at)
+        journal.client_refused(self._kind.name)
+        raise ProviderUnavailable("client_refused")
+
+    def _note_working(self, index: int) -> None:
+        if index:
+            journal.old_client_secret_used(self._kind.name, index)
+        self._working = index
+
+    def _read(self, reply: HttpAnswer, sent_at: float) -> Answer | None:
+        self._quiet_until = self._monotonic() + pause_asked_for(reply.status, reply.headers)
+        if reply.status != 200:
+            raise ProviderUnavailable() from ValueError(f"status {reply.status}")
+        try:
+            facts = facts_of(reply.body)
+        except ValueError as error:
+            raise ProviderUnavailable() from error
+        if facts is None:
+            return None
+        return Answer(facts, sent_at, seconds_to_keep(facts, at_most=self._kind.cache_seconds, sent_at=sent_at))

@@ -1,0 +1,186 @@
+"""What tokens of every kind are judged by: who issued them for whom, their words and rules, and how long they live."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any
+
+from .. import journal
+from ..checks import LATEST_TIME
+from ..claim_rules import NO_SCOPES, UNCHECKED, ClaimText, Expected, IfPresent, TextSource, holds, rule_pairs
+from ..claims import Claims
+from ..errors import InvalidToken, TokenExpired
+from ..settings import ClaimSettings, ScopeSource
+
+MAX_TOKEN_ID = 256
+MISSING: tuple[Any, ...] = (None, "", [], {})
+
+_NUMBERS = frozenset({int, float})
+_NOT_THERE: Any = object()
+_NO_NAME = frozenset({""})
+
+
+def claims_of(values: dict[str, Any], settings: ClaimSettings, audience_claim: str, signed: bytes | None) -> Claims:
+    """The claims that `values` make under `settings`, if they keep every rule but those about time.
+
+    `signed` tells the token from all others where it has no jti.
+    """
+    if values.get("iss") != settings.issuer:
+        _check_expected(values.get("iss"), settings.issuer, "wrong_issuer")
+    if values.get(audience_claim) != settings.audience:
+        _check_audience(values.get(audience_claim), settings.audience)
+    _check_words(values)
+    if settings.rules or settings.checks:
+        _check_rules(values, settings)
+    return Claims(
+        values,
+        kind=settings.name,
+        tenant=None if settings.tenant is None else _text(values, settings.tenant),
+        user=None if settings.user is None else _text(values, settings.user),
+        scopes=_scopes(values, settings.scopes),
+        shape=settings.claims_type,
+        authority=settings.vouched_by,
+        signed=signed,
+    )
+
+
+def check_time(starts_at: float, dies_at: float, *, now: float) -> None:
+    """InvalidToken outside the token's life; asked again each time that the token is seen."""
+    if now >= dies_at:
+        raise TokenExpired
+    if now < starts_at:
+        raise InvalidToken("not_yet_valid")
+
+
+def time_claim(values: Mapping[str, Any], name: str) -> float | None:
+    """A claim that is a time; InvalidToken where it is none."""
+    value: Any = values.get(name, _NOT_THERE)
+    if value is _NOT_THERE:
+        return None
+    if type(value) not in _NUMBERS or not 0 <= value < LATEST_TIME:
+        raise InvalidToken("bad_claim")
+    return value  # type: ignore[no-any-return]
+
+
+def _check_expected(value: Any, expected: Expected, reason: str) -> None:
+    if expected is UNCHECKED:
+        if value is not None and not isinstance(value, str):
+            raise InvalidToken("bad_claim")
+        return
+    if isinstance(expected, IfPresent):
+        if value is not None:
+            _check_expected(value, expected.rule, reason)  # type: ignore[arg-type]
+        return
+    if value in MISSING:
+        raise InvalidToken("missing_claim")
+    if not isinstance(value, str) or not _rule_holds(reason, expected, value):
+        raise InvalidToken(reason)
+
+
+def _check_audience(value: Any, expected: Expected) -> None:
+    if expected is UNCHECKED:
+        return
+    if not isinstance(value, list):
+        _check_expected(value, expected, "wrong_audience")
+        return
+    if not value:
+        raise InvalidToken("missing_claim")
+    if not all(isinstance(item, str) for item in value):
+        raise InvalidToken("bad_claim")
+    if not any(_rule_holds("wrong_audience", expected, item) for item in value if item):
+        raise InvalidToken("wrong_audience")
+
+
+def _check_words(values: Mapping[str, Any]) -> None:
+    token_type = values.get("token_type", "Bearer")
+    # RFC 7800: a token that names a key is worth nothing without proof of that key, which is not checked here.
+    if "cnf" in values or not isinstance(token_type, str) or token_type.lower() != "bearer":
+        raise InvalidToken("sender_constrained")
+    token_id, subject = values.get("jti", "-"), values.get("sub", "")
+    if not isinstance(subject, str) or not isinstance(token_id, str) or not 0 < len(token_id) <= MAX_TOKEN_ID:
+        raise InvalidToken("bad_claim")
+
+
+def _check_rules(values: Mapping[str, Any], settings: ClaimSettings) -> None:
+    for name, rule in rule_pairs(settings.rules):
+        if not _rule_holds(name, rule, values.get(name), present=name in values):
+            raise InvalidToken("rule_failed")
+    for check in settings.checks:
+        if not _returns_true(check, values):
+            raise InvalidToken("rule_failed")
+
+
+def _rule_holds(name: str, rule: Any, value: Any, *, present: bool = True) -> bool:
+    try:
+        return holds(rule, value, present=present)
+    except Exception as error:
+        journal.rule_raised(name, error)
+        raise InvalidToken("rule_failed") from None
+
+
+def _returns_true(check: Callable[[Any], bool], subject: Any) -> bool:
+    try:
+        return check(subject) is True
+    except Exception as error:
+        journal.rule_raised(getattr(check, "__qualname__", type(check).__name__), error)
+        return False
+
+
+def check_each_time(claims: Claims, settings: ClaimSettings) -> None:
+    """InvalidToken unless the checks that run on every request return True."""
+    for check in settings.each_time:
+        if not _returns_true(check, claims):
+            raise InvalidToken("rule_failed")
+
+
+def _text(values: Mapping[str, Any], source: TextSource) -> str | None:
+    if callable(source) and not isinstance(source, (str, ClaimText)):
+        value = _extracted(source, values)
+    else:
+        value = values.get(source.claim if isinstance(source, ClaimText) else str(source))
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str):
+        raise InvalidToken("bad_claim")
+    return _spelt(source.normalise, value) if isinstance(source, ClaimText) else value
+
+
+def _spelt(normalise: Callable[[str], str | None], value: str) -> str:
+    spelt = _extracted(normalise, value)
+    if not isinstance(spelt, str) or not spelt:
+        raise InvalidToken("bad_claim")
+    return spelt
+
+
+def _extracted(function: Callable[[Any], Any], subject: Any) -> Any:
+    try:
+        return function(subject)
+    except Exception as error:
+        journal.rule_raised(getattr(function, "__qualname__", type(function).__name__), error)
+        raise InvalidToken("rule_failed") from None
+
+
+def _scopes(values: Mapping[str, Any], source: ScopeSource) -> frozenset[str]:
+    if source is NO_SCOPES:
+        return frozenset()
+    if source is None:
+        return scope_set(values.get("scope" if "scope" in values else "scopes"))
+    return scope_set(values.get(source) if isinstance(source, str) else _extracted(source, values))
+
+
+def scope_set(granted: Any) -> frozenset[str]:
+    """The scopes of a space-separated string or of an array of strings."""
+    if granted is None:
+        return frozenset()
+    if isinstance(granted, str):
+        return _scopes_of_text(granted)
+    if not isinstance(granted, (list, tuple, set, frozenset)) or not all(isinstance(name, str) for name in granted):
+        raise InvalidToken("bad_claim")
+    return frozenset(granted) - _NO_NAME
+
+
+@lru_cache(maxsize=1024)
+def _scopes_of_text(text: str) -> frozenset[str]:
+    """Tokens are many and their scopes few, so equal texts share one set."""
+    return frozenset(text.split(" ")) - _NO_NAME

@@ -1,0 +1,100 @@
+"""Reads that several tasks ask for in one turn of their loop go out as one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from ..errors import StoreUnavailable
+from .redis_wire import SILENCE_SECONDS
+
+MOST_TOGETHER = 256
+
+Outcome = Mapping[str, str | None] | StoreUnavailable | None
+"""What a batch brought; nothing for a caller who was alone in it and asks himself."""
+
+
+class Read(Protocol):
+    """One read of several names."""
+
+    async def __call__(self, names: Sequence[str], *, within: float) -> Sequence[str | None]:
+        """Their values."""
+        ...
+
+
+class Gathered:
+    """Gathers the reads of one event loop.
+
+    A batch leaves at the loop's next turn and nobody boards it then, so every caller is answered from after he asked.
+    It belongs to none of them: whoever is cancelled leaves his seat empty, and the others are served.
+    """
+
+    def __init__(self, read: Read) -> None:
+        self._read = read
+        self._boarding: _Batch | None = None
+        self._under_way: set[asyncio.Task[None]] = set()
+
+    async def read(self, names: Sequence[str], *, within: float) -> Sequence[str | None]:
+        """The values of `names`. Who has little time left asks alone, for a batch has the time of its first caller."""
+        if within < SILENCE_SECONDS:
+            return await self._read(names, within=within)
+        outcome = await self._seat(names, within)
+        if outcome is None:
+            return await self._read(names, within=within)
+        if isinstance(outcome, StoreUnavailable):
+            raise StoreUnavailable(outcome.reason) from outcome.__cause__
+        return [outcome[name] for name in names]
+
+    async def aclose(self) -> None:
+        """Let what is under way come in."""
+        if self._under_way:
+            await asyncio.wait(self._under_way)
+
+    def _seat(self, names: Sequence[str], within: float) -> asyncio.Future[Outcome]:
+        loop = asyncio.get_running_loop()
+        batch = self._boarding
+        if batch is None or len(batch.seats) >= MOST_TOGETHER:
+            batch = self._boarding = _Batch(within)
+            loop.call_soon(self._depart, batch)
+        seat: asyncio.Future[Outcome] = loop.create_future()
+        batch.seats.append(seat)
+        batch.names.update(dict.fromkeys(names))
+        return seat
+
+    def _depart(self, batch: _Batch) -> None:
+        if self._boarding is batch:
+            self._boarding = None
+        if len(batch.seats) == 1:
+            batch.arrive(None)
+        else:
+            task = asyncio.get_running_loop().create_task(self._travel(batch))
+            self._under_way.add(task)
+            task.add_done_callback(self._under_way.discard)
+
+    async def _travel(self, batch: _Batch) -> None:
+        outcome: Outcome = StoreUnavailable()
+        try:
+            names = tuple(batch.names)
+            outcome = dict(zip(names, await self._read(names, within=batch.within), strict=True))
+        except StoreUnavailable as error:
+            outcome = error
+        finally:
+            batch.arrive(outcome)
+
+
+class _Batch:
+    """Who waits for one read, and for what."""
+
+    __slots__ = ("names", "seats", "within")
+
+    def __init__(self, within: float) -> None:
+        self.within = within
+        self.names: dict[str, None] = {}
+        self.seats: list[asyncio.Future[Outcome]] = []
+
+    def arrive(self, outcome: Outcome) -> None:
+        """Serve everybody who is still there."""
+        for seat in self.seats:
+            if not seat.done():
+                seat.set_result(outcome)

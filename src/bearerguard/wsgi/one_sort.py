@@ -1,0 +1,78 @@
+"""The doors that take one sort of token only; `BearerMiddleware` takes every sort."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from ..doorway import Preflight, only_opaque, only_signed
+from ..settings import OpaqueTokens, ProtectedResource, SignedTokens
+from ..verifier import Verifier
+from .door import BearerMiddleware
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+
+class SessionTokenMiddleware(BearerMiddleware):
+    """Lets requests pass that carry a good signed token.
+
+    ```python
+    init_app(app, SessionTokenMiddleware, verifier=verifier)
+    ```
+
+    The arguments are those of `BearerMiddleware`.
+    """
+
+    def __init__(
+        self,
+        app: WSGIApplication,
+        verifier: Verifier[SignedTokens],
+        *,
+        exempt: Iterable[str] = (),
+        optional: bool = False,
+        realm: str | None = None,
+        preflight: Preflight = "pass",
+        resource: ProtectedResource | None = None,
+    ) -> None:
+        super().__init__(
+            app,
+            only_signed(verifier),
+            exempt=exempt,
+            optional=optional,
+            realm=realm,
+            preflight=preflight,
+            resource=resource,
+        )
+
+
+class IntrospectionMiddleware(BearerMiddleware):
+    """Lets requests pass that carry an opaque token which the provider calls active.
+
+    ```python
+    init_app(app, IntrospectionMiddleware, verifier=Verifier(OpaqueTokens(...)))
+    ```
+
+    The arguments are those of `BearerMiddleware`.
+    """
+
+    def __init__(
+        self,
+        app: WSGIApplication,
+        verifier: Verifier[OpaqueTokens],
+        *,
+        exempt: Iterable[str] = (),
+        optional: bool = False,
+        realm: str | None = None,
+        preflight: Preflight = "pass",
+        resource: ProtectedResource | None = None,
+    ) -> None:
+        super().__init__(
+            app,
+            only_opaque(verifier),
+            exempt=exempt,
+            optional=optional,
+            realm=realm,
+            preflight=preflight,
+            resource=resource,
+        )

