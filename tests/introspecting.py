@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from bearerguard import AuthError, Claims, RedisStore, Unavailable, Verifier
+from bearerguard import AuthError, Claims, Unavailable, Verifier
 from bearerguard.core.ports import Ports, run_sync
 from bearerguard.settings import Kind, OpaqueTokens
 from tests.hostile import AUDIENCE, GOOD, ISSUER, NOW, Clock, claims
@@ -60,6 +60,11 @@ class Judge:
         self.denylist = Twins(verifier.denylist, runner)
         self._calls = Twins(verifier, runner)
         self._runner = runner
+
+    @property
+    def in_loop(self) -> bool:
+        """Whether it is called in async code."""
+        return self._runner is not None
 
     def verify(self, text: Any, **options: Any) -> Claims:
         """The claims of a token."""
@@ -138,11 +143,13 @@ class Court:
         """Settings of tokens that this provider is asked about."""
         return opaque(self.provider, **changes)
 
-    def judge(self, *kinds: Kind, store: str | RedisStore | None = None, real_time: bool = False, **changes: Any) -> Judge:
+    def judge(self, *kinds: Kind, real_time: Any = False, **changes: Any) -> Judge:
         """A new verifier, of `settings(**changes)` where no kind is given."""
-        clocks: dict[str, Any] = {"clock": self.clock} if real_time else {"clock": self.clock, "monotonic": self.monotonic}
+        clocks: dict[str, Any] = (
+            {"clock": self.clock} if real_time else {"clock": self.clock, "monotonic": self.monotonic}
+        )
         first, *more = kinds or (self.settings(**changes),)
-        judge = Judge(Verifier(first, *more, store=store or self.store, **clocks), self.runner)
+        judge = Judge(Verifier(first, *more, store=self.store, **clocks), self.runner)
         self._closers.append(judge.close)
         return judge
 
@@ -200,5 +207,3 @@ def entry_key(server: RedisServer) -> str:
     """The key of the one entry that a server holds."""
     (key,) = [key for key in kept_in(server) if ":i:" in key and not key.endswith(":claim")]
     return key
-
-

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -156,6 +158,19 @@ def test_asks_for_what_the_settings_say() -> None:
         b"grant_type=client_credentials&scope=a+b&resource=https%3A%2F%2Fapi.example.com&audience=x"
         b"&client_id=orders&client_secret=hush"
     )
+
+
+@pytest.mark.parametrize(("missing", "parents"), [("", 2), ("httpx2", 1)])
+def test_is_an_auth_of_every_library_there_is(missing: str, parents: int) -> None:
+    script = f"""
+import sys
+if {missing!r}:
+    sys.modules[{missing!r}] = None
+from bearerguard import ClientCredentials
+print(sum(each.__module__ in ("httpx", "httpx._auth", "httpx2", "httpx2._auth") for each in ClientCredentials.__mro__))
+"""
+    done = subprocess.run([sys.executable, "-I", "-c", script], capture_output=True, text=True, timeout=60)
+    assert (done.stdout.strip(), done.stderr) == (str(parents), "")
 
 
 # --- Answers ---------------------------------------------------------------------------------------------------------

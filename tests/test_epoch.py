@@ -458,6 +458,7 @@ class Meddled:
 
     keeps_epoch = True
     is_blank = False
+    entries = None
 
     def __init__(self, store: Store, meddle: Callable[[], object]) -> None:
         self._store = store

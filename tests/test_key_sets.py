@@ -960,17 +960,16 @@ def test_shares_the_access_token_in_the_store_of_its_own(flavour: str, redis_ser
                 if flavour == "sync":
                     assert verdict(judge, fresh("k1")) == GOOD
                 else:
-                    assert in_async(judge, lambda a=auth, j=judge: closing(a, averdict(j, fresh("k1")))) == GOOD
+                    asyncio.run(judged_and_closed(judge, auth))
             auth.close()
         assert counts(provider) == (1, 2)
 
 
-async def closing(auth: ClientCredentials, work: Any) -> Any:
-    """What the work gives, once the credentials are closed as well."""
-    try:
-        return await work
-    finally:
-        await auth.aclose()
+async def judged_and_closed(judge: Judge, auth: ClientCredentials) -> None:
+    """A good token is taken, and what that opened is closed."""
+    assert await averdict(judge, fresh("k1")) == GOOD
+    await judge.aclose()
+    await auth.aclose()
 
 
 def test_sends_no_access_token_where_it_may_not_go() -> None:

@@ -127,7 +127,12 @@ def test_refuses_an_inactive_token_and_asks_again(court: Court) -> None:
     for asked in (1, 2, 3):
         refusal = judge.refusal(token)
         assert isinstance(refusal, InvalidToken)
-        assert (refusal.status, refusal.reason, refusal.error, refusal.kind) == (401, "inactive", "invalid_token", "opaque")
+        assert (refusal.status, refusal.reason, refusal.error, refusal.kind) == (
+            401,
+            "inactive",
+            "invalid_token",
+            "opaque",
+        )
         assert court.asked == asked
     court.provider.play(ENDPOINT, says())
     assert judge.verdict(token) == GOOD
@@ -332,7 +337,7 @@ def test_leaves_a_busy_provider_alone(court: Court, code: int, retry_after: str 
     judge, seen = court.judge(), fresh()
     assert judge.verdict(seen) == GOOD
     headers = b"" if retry_after is None else b"retry-after: " + retry_after.encode() + b"\r\n"
-    busy = raw(b"HTTP/1.1 %d Busy\r\n%bcontent-length: 2\r\n\r\n{}" % (code, headers))
+    busy = raw(b"HTTP/1.1 %d Busy\r\nconnection: close\r\n%bcontent-length: 2\r\n\r\n{}" % (code, headers))
     court.provider.play(ENDPOINT, in_turn(busy, says()))
     assert judge.verdict(fresh()) == UNAVAILABLE
     if seconds:
@@ -472,8 +477,18 @@ ROWS: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
     ("client an object", {"client_id": {"web": 1}}, {"clients": {"web"}}, "wrong_audience"),
     ("client in azp", {"azp": "web"}, {"clients": {"web"}}, "wrong_audience"),
     ("client right and aud wrong", {"client_id": "web", "aud": "x"}, {"clients": {"web"}}, "wrong_audience"),
-    ("client right, aud unchecked", {"client_id": "web", "aud": ...}, {"clients": {"web"}, "audience": UNCHECKED}, GOOD),
-    ("client wrong, aud unchecked", {"client_id": "eve"}, {"clients": {"web"}, "audience": UNCHECKED}, "wrong_audience"),
+    (
+        "client right, aud unchecked",
+        {"client_id": "web", "aud": ...},
+        {"clients": {"web"}, "audience": UNCHECKED},
+        GOOD,
+    ),
+    (
+        "client wrong, aud unchecked",
+        {"client_id": "eve"},
+        {"clients": {"web"}, "audience": UNCHECKED},
+        "wrong_audience",
+    ),
     ("type bearer", {"token_type": "bearer"}, {}, GOOD),
     ("type BEARER", {"token_type": "BEARER"}, {}, GOOD),
     ("type refresh", {"token_type": "refresh_token"}, {}, "sender_constrained"),
@@ -692,6 +707,7 @@ def test_tries_the_next_secret_once_and_goes_on_with_the_one_that_works(
         assert not any(secret in caplog.text for secret in (CLIENT_SECRET, OLD_CLIENT_SECRET))
 
 
+@pytest.mark.timed
 def test_tries_two_secrets_at_most_and_in_one_deadline(flavour: Flavour, log: Callable[[int], list[str]]) -> None:
     with court_of(status(401), flavour) as court:
         judge = court.judge(client_secret=SharedSecrets(CLIENT_SECRET, OLD_CLIENT_SECRET, "a third" * 8))
@@ -789,6 +805,20 @@ def test_takes_no_cookie_from_the_provider(court: Court) -> None:
     for _ in range(2):
         assert judge.verdict(fresh()) == GOOD
     assert not any("cookie" in request.headers for request in court.provider.requests)
+
+
+def test_asks_where_the_metadata_says(court: Court) -> None:
+    issuer = court.provider.url("")
+    metadata = {"issuer": issuer, "introspection_endpoint": court.provider.url("/somewhere"), "jwks_uri": "http://x"}
+    path = "/.well-known/oauth-authorization-server"
+    court.provider.play(path, json_answer(metadata))
+    court.provider.play("/somewhere", says(iss=issuer))
+    judge, seen = court.judge(issuer=issuer, introspection_endpoint=None), fresh()
+    assert (judge.verdict(seen), judge.verdict(fresh())) == (GOOD, GOOD)
+    assert (court.provider.count(path), court.provider.count("/somewhere"), court.asked) == (1, 2, 0)
+    court.provider.refuse()
+    assert (judge.verdict(seen), judge.verdict(fresh())) == (GOOD, UNAVAILABLE)
+    court.provider.listen()
 
 
 # --- Nobody is asked about what cannot be a token --------------------------------------------------------------------

@@ -45,13 +45,8 @@ def strict_json_object(data: bytes) -> dict[str, Any]:
 
     Refused are a BOM, lone surrogates, duplicate names, NaN and Infinity (also as 1e999) and deep nesting.
     """
-    text = data.decode("utf-8").strip(" \t\n\r")
-    try:
-        value, end = _scan(text, 0)
-    except StopIteration:
-        raise ValueError("not JSON") from None
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
+    text = _utf8(data).strip(" \t\n\r")
+    value, end = _scanned(text)
     if end != len(text):
         raise ValueError("more than one JSON value")
     if type(value) is not dict:
@@ -61,6 +56,25 @@ def strict_json_object(data: bytes) -> dict[str, Any]:
     if b"\\u" in data and _SURROGATE_ESCAPE.search(data):
         json.dumps(value, ensure_ascii=False).encode("utf-8")
     return value
+
+
+def _utf8(data: bytes) -> str:
+    # What is raised, here and below, must not carry the data along, as the errors of Python's own parsers do.
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        pass
+    raise ValueError("not UTF-8")
+
+
+def _scanned(text: str) -> tuple[Any, int]:
+    try:
+        return _scan(text, 0)
+    except RecursionError:
+        why = "nested too deeply"
+    except (StopIteration, json.JSONDecodeError):
+        why = "not JSON"
+    raise ValueError(why)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Protocol, TypeVar
 
-from . import rows, servers
+from . import crowds, redis_rows, rows, servers
 from .goals import Verdict, verdicts
-from .harness import Scenario
+from .harness import LeftOut, Scenario
+from .redis_rows import RedisResult
 from .report import PAGE, PageError, Report, write_section
 
 ATTEMPTS = 5
@@ -18,13 +20,21 @@ SLACK = 1.1
 
 def main() -> int:
     options = _options()
-    chosen = rows.scenarios(tuple(options.only))
-    if not chosen:
+    words = tuple(options.only)
+    chosen = rows.scenarios(words)
+    if options.quick and chosen:
+        return _quick(chosen, options.slack)
+    stores = [row for row in redis_rows.ROWS if rows.has_words(str(row), words)]
+    throngs = [row for row in crowds.ROWS if rows.has_words(str(row), words)]
+    if options.quick or not (chosen or stores or throngs):
         print("no row has all the words of --only", file=sys.stderr)
         return 2
-    if options.quick:
-        return _quick(chosen, options.slack)
-    report = _full(chosen, rounds=options.rounds, with_servers=options.servers)
+    report = Report(
+        _told(rows.measure(chosen, rows.Size(rounds=options.rounds))),
+        redis=_told(_if_possible(redis_rows.measure(stores, options.rounds))),
+        crowds=_told(crowds.measure(throngs)),
+        throughput=servers.measure() if options.servers else (),
+    )
     print(report.to_markdown())
     if options.json:
         options.json.write_text(report.to_json(), encoding="utf-8")
@@ -41,7 +51,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--json", metavar="FILE", type=Path, help="the same facts for machines")
     parser.add_argument("--write", action="store_true", help="put the tables into docs/performance.md")
     parser.add_argument(
-        "--quick", action="store_true", help=f"check the goals only, best of up to {ATTEMPTS} short runs"
+        "--quick", action="store_true", help=f"check the in-process goals only, best of up to {ATTEMPTS} short runs"
     )
     parser.add_argument("--slack", metavar="FACTOR", type=float, default=SLACK,
                         help="with --quick, fail above goal x FACTOR (default: %(default)s)")  # fmt: skip
@@ -53,14 +63,28 @@ def _options() -> argparse.Namespace:
     return options
 
 
-def _full(chosen: Sequence[Scenario], *, rounds: int, with_servers: bool) -> Report:
-    results = []
-    for result in rows.measure(list(chosen), rows.Size(rounds=rounds)):
-        print(f"measured {result.scenario}", file=sys.stderr)
-        results.append(result)
-    if not with_servers:
-        return Report(results)
-    return Report(results, servers.measure())
+class _Titled(Protocol):
+    @property
+    def title(self) -> str: ...
+
+
+_Titled_T = TypeVar("_Titled_T", bound=_Titled)
+
+
+def _told(results: Iterable[_Titled_T]) -> list[_Titled_T]:
+    """All of them, and a line for each as it comes."""
+    found = []
+    for result in results:
+        print(f"measured {result.title}", file=sys.stderr)
+        found.append(result)
+    return found
+
+
+def _if_possible(results: Iterator[RedisResult]) -> Iterator[RedisResult]:
+    try:
+        yield from results
+    except LeftOut as reason:
+        print(f"left out the rows with a Redis: {reason}", file=sys.stderr)
 
 
 def _write(report: Report) -> int:

@@ -118,7 +118,7 @@ def introspecting_fastmcp(provider: Provider) -> ASGIApp:
 
 
 def fastmcp_verifier(provider: Provider, client: Any = None) -> Any:
-    """fastmcp's verifier with its cache switched on, which it is not by itself."""
+    """The verifier of fastmcp with its cache switched on, which it is not by itself."""
     from fastmcp.server.auth.providers.introspection import IntrospectionTokenVerifier
 
     return IntrospectionTokenVerifier(

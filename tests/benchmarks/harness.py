@@ -76,6 +76,11 @@ class Result:
     left_out: Mapping[str, str]
     """Contestant -> why it is not in the row."""
 
+    @property
+    def title(self) -> str:
+        """Which row this is."""
+        return str(self.scenario)
+
     def of(self, contestant: str) -> Figures | None:
         return next((one for one in self.figures if one.contestant == contestant), None)
 

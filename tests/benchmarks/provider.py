@@ -28,7 +28,7 @@ CLIENT_SECRET = hashlib.sha256(b"bearerguard benchmarks, the client").hexdigest(
 
 _BASIC = "Basic " + base64.b64encode(f"{CLIENT_ID}:{CLIENT_SECRET}".encode()).decode()
 _FORM = {"authorization": _BASIC, "content-type": "application/x-www-form-urlencoded"}
-_INACTIVE = {"active": False}
+_INACTIVE: dict[str, object] = {"active": False}
 
 
 class Closable(Protocol):
@@ -115,7 +115,13 @@ def _token(sort: str) -> str:
 
 def _answer(token: str) -> dict[str, object]:
     sort = token.partition(".")[0]
-    good = {"active": True, "client_id": "storefront", "token_type": "Bearer", "iss": ISSUER, **claims()}
+    good: dict[str, object] = {
+        "active": True,
+        "client_id": "storefront",
+        "token_type": "Bearer",
+        "iss": ISSUER,
+        **claims(),
+    }
     if sort == "expired":
         return good | {"exp": int(time.time()) - 3600}
     if sort == "misdirected":

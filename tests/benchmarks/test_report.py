@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from .crowds import FASTMCP, CrowdFigures, CrowdResult, CrowdRow
 from .goals import Verdict, verdicts
 from .harness import BARE, FIRST_SIGHT, FLOOR, OURS, REPEAT, Result, Scenario, Served, WrongAnswer, interleaved, summary
+from .redis_rows import BY_URL, CLIENT, HIT, RedisFigures, RedisResult, RedisRow
 from .report import BEGIN, END, PageError, Report, with_section, write_section
 
 TIMES = {BARE: [10.0, 20.0, 10.0], FLOOR: [20.0, 30.0, 20.0], OURS: [24.0, 34.0, 24.0]}
@@ -47,6 +49,35 @@ def test_first_sight_is_judged_by_the_floor_and_repeat_by_the_bare_app() -> None
     first, again = verdicts([result(FIRST_SIGHT), result(REPEAT)])
     assert (first.measured, first.met()) == (1.4, True)
     assert (again.measured, again.met()) == (2.4, False)
+
+
+def hit(times_client: float, round_trips: float) -> RedisResult:
+    figures = RedisFigures(CLIENT, 100.0, 1.0, None), RedisFigures(BY_URL, 120.0, times_client, round_trips)
+    return RedisResult(RedisRow(HIT, "sync"), "GET of 1 key", figures)
+
+
+def crowd(calls: int) -> CrowdResult:
+    figures = CrowdFigures(OURS, calls, 20.0, 1.0), CrowdFigures(FASTMCP, 500, 900.0, 45.0)
+    return CrowdResult(CrowdRow("tasks"), figures)
+
+
+@pytest.mark.parametrize(
+    ("result", "met"),
+    [
+        pytest.param(hit(1.2, 1.0), [True, True], id="both"),
+        pytest.param(hit(1.3, 1.0), [False, True], id="too slow"),
+        pytest.param(hit(1.2, 1.05), [True, False], id="a round trip more, once"),
+    ],
+)
+def test_a_check_with_redis_is_judged_by_the_clients_call_and_its_round_trips(
+    result: RedisResult, met: list[bool]
+) -> None:
+    assert [one.met() for one in verdicts([], redis=[result])] == met
+
+
+@pytest.mark.parametrize(("calls", "met"), [(1, True), (2, False)])
+def test_a_crowd_is_judged_by_its_calls(calls: int, met: bool) -> None:
+    assert [one.met() for one in verdicts([], crowds=[crowd(calls)])] == [met]
 
 
 def test_a_goal_that_was_not_measured_is_not_met() -> None:
@@ -100,3 +131,10 @@ def test_the_report_names_every_contestant() -> None:
     text = Report([result()], surroundings={"date": "d", "python": "p", "system": "s"}).to_markdown()
     assert all(name in text for name in (BARE, FLOOR, OURS))
     assert "| ASGI, HS256, first sight: overhead x floor's | 1.40 | <= 1.50 | met |" in text
+
+
+def test_the_report_shows_what_redis_and_a_crowd_came_to() -> None:
+    surroundings = {"date": "d", "python": "p", "system": "s"}
+    text = Report([], redis=[hit(1.2, 1.0)], crowds=[crowd(1)], surroundings=surroundings).to_markdown()
+    assert f"| {BY_URL} | 120.0 us | 1.20 | 1.00 |" in text
+    assert f"| {FASTMCP} | 500 | 900 ms | 45.0 |" in text

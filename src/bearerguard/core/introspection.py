@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
-from ..errors import InvalidToken, ProviderUnavailable
+from ..errors import InvalidToken
 from ..rules.introspection import accepted_facts, check_shape
 from ..rules.introspection_entries import Answer, EntryKeys, Forged
 from ..settings import OpaqueTokens
 from .denylist import STORE_SECONDS, Reading, Revocations
 from .ports import Ports
 from .provider import Provider, Said
-from .recall import Judged, Seen
+from .recall import Judged, Recall, Seen
 from .shelf import Shelf
 
 PAUSE_SECONDS = 0.025
@@ -40,15 +41,22 @@ class AnswerLife:
         self._over_at = over_at
 
     def epoch(self, _: Ports) -> int | None:
-        """Zero while the answer stands."""
-        stands = self._sent_at <= self._clock() < self._ends_at and self._monotonic() < self._over_at
-        return 0 if stands else None
+        """Zero while the answer stands; once it is over it stays so, wherever a clock is set."""
+        if self._sent_at <= self._clock() < self._ends_at and self._monotonic() < self._over_at:
+            return 0
+        self._over_at = -math.inf
+        return None
+
+    def seconds_left(self) -> float:
+        """For how long the answer stands from now on, by the clock that is stricter."""
+        now = self._clock()
+        return min(self._ends_at - now, self._over_at - self._monotonic()) if now >= self._sent_at else 0.0
 
 
 class OpaqueJudge:
     """Judges opaque tokens of one kind."""
 
-    __slots__ = ("_clock", "_entry_keys", "_monotonic", "_provider", "_revocations", "kind")
+    __slots__ = ("_clock", "_entry_keys", "_monotonic", "_provider", "_revocations", "_tables", "kind")
 
     def __init__(
         self,
@@ -63,31 +71,49 @@ class OpaqueJudge:
         self._provider = Provider(kind, clock, monotonic)
         self._revocations = revocations
         self._entry_keys: tuple[str, EntryKeys] | None = None
+        self._tables: set[Recall] = set()
 
     @property
     def most_remembered(self) -> int:
         """How many tokens this process may remember."""
         return self.kind.remember_tokens if self.kind.cache_seconds else 0
 
-    async def judged(self, token: bytes, digest: bytes, ports: Ports) -> Judged:
+    async def judged(self, token: bytes, digest: bytes, table: Recall, ports: Ports) -> Judged:
         """The token, if the provider calls it active and its claims are good."""
         check_shape(token, self.kind)
         readings: list[Reading] = []
         seen = await ports.flight.once(
-            f"token {id(self)} {digest.hex()}",
-            lambda: self._found_out(token, digest, ports, readings),
+            f"token {id(table)} {digest.hex()}",
+            lambda: self._found_out(token, digest, table, ports, readings),
             within=self.kind.deadline + STORE_SECONDS,
         )
         # Only who found it out has read the marks just now; for those who waited, they may have changed since.
         return Judged(seen, readings[0] if readings else None)
 
-    async def _found_out(self, token: bytes, digest: bytes, ports: Ports, readings: list[Reading]) -> Seen:
+    async def _found_out(
+        self, token: bytes, digest: bytes, table: Recall, ports: Ports, readings: list[Reading]
+    ) -> Seen:
+        """The token as it stands in the table once this ends: whoever comes later finds it there."""
+        seen = table.find(digest)
+        if seen is not None and seen.stands(ports):
+            return seen  # somebody else was faster
+        self._tables.add(table)
+        try:
+            seen = await self._asked_around(token, digest, ports, readings)
+        except InvalidToken:
+            for each in tuple(self._tables):
+                each.forget(digest)
+            raise
+        table.keep(digest, seen)
+        return seen
+
+    async def _asked_around(self, token: bytes, digest: bytes, ports: Ports, readings: list[Reading]) -> Seen:
+        """The token as the fleet has found it out, or else as the provider says."""
         ends_at = self._monotonic() + self.kind.deadline
         endpoint = await self._provider.endpoint(ports, within=self.kind.deadline)
         shelf = self._shelf(digest, endpoint, ports)
         if shelf is None:
-            said = await self._provider.said(token, endpoint, ports, ends_at=ends_at)
-            return self._judged_answer(token, said)
+            return self._judged_answer(token, await self._provider.said(token, endpoint, ports, ends_at=ends_at))[0]
         reading, seen = await self._recalled(token, shelf, ports)
         if seen is None:
             return await self._asked(token, endpoint, shelf, ports, ends_at=ends_at)
@@ -128,34 +154,32 @@ class OpaqueJudge:
             return None
         try:
             answer, names = shelf.read(entry)
-            if tuple(reading.recollection.names) != names:
-                raise Forged("the store read other names than the entry has")
-            seen = self._judged_entry(token, answer, reading.recollection.seconds_left, read_at)
-            if seen is not None and seen.names != names:
-                raise Forged("the entry names other denials than its token has")
         except Forged:
             await shelf.forget_forged(entry)
             return None
-        return seen
+        seen = self._judged_entry(token, answer, reading.recollection.seconds_left, read_at)
+        # The marks that were read must be those of this very token, else they say nothing about it.
+        return seen if seen is not None and seen.names == names == tuple(reading.recollection.names) else None
 
     async def _asked(self, token: bytes, endpoint: str, shelf: Shelf, ports: Ports, *, ends_at: float) -> Seen:
         try:
             said = await self._provider.said(token, endpoint, ports, ends_at=ends_at)
-            seen = self._judged_answer(token, said)
-        except (InvalidToken, ProviderUnavailable) as error:
-            await (shelf.retire() if error.reason == "inactive" else shelf.release())
+            seen, life = self._judged_answer(token, said)
+        except Exception as error:
+            is_inactive = isinstance(error, InvalidToken) and error.reason == "inactive"
+            await (shelf.retire() if is_inactive else shelf.release())
             raise
-        await self._share(shelf, said.answer, seen)
+        await self._share(shelf, said.answer, seen, life)
         return seen
 
-    async def _share(self, shelf: Shelf, answer: Answer | None, seen: Seen) -> None:
-        seconds = 0.0 if answer is None else answer.fresh_for(now=self._clock(), at_most=self.kind.cache_seconds)
+    async def _share(self, shelf: Shelf, answer: Answer | None, seen: Seen, life: AnswerLife) -> None:
+        seconds = life.seconds_left()
         if answer is None or seconds <= 0:
             await shelf.release()
         else:
             await shelf.share(answer, seen.names, seconds=seconds)
 
-    def _judged_answer(self, token: bytes, said: Said) -> Seen:
+    def _judged_answer(self, token: bytes, said: Said) -> tuple[Seen, AnswerLife]:
         if said.answer is None:
             raise InvalidToken("inactive")
         return self._seen(token, said.answer, over_at=said.asked_at + said.answer.seconds)
@@ -163,10 +187,10 @@ class OpaqueJudge:
     def _judged_entry(self, token: bytes, answer: Answer, seconds_left: float, read_at: float) -> Seen | None:
         """The token as another process found it out; its copy lives no longer than the entry, by either clock."""
         fresh = min(seconds_left, answer.fresh_for(now=self._clock(), at_most=self.kind.cache_seconds))
-        return self._seen(token, answer, over_at=read_at + fresh) if fresh > 0 else None
+        return self._seen(token, answer, over_at=read_at + fresh)[0] if fresh > 0 else None
 
-    def _seen(self, token: bytes, answer: Answer, *, over_at: float) -> Seen:
+    def _seen(self, token: bytes, answer: Answer, *, over_at: float) -> tuple[Seen, AnswerLife]:
         claims, starts_at, dies_at = accepted_facts(answer.facts, self.kind, token=token, now=self._clock())
         ends_at = answer.sent_at + min(answer.seconds, self.kind.cache_seconds)
         life = AnswerLife(self._clock, self._monotonic, sent_at=answer.sent_at, ends_at=ends_at, over_at=over_at)
-        return Seen(self.kind, claims, starts_at, dies_at, life, 0)
+        return Seen(self.kind, claims, starts_at, dies_at, life), life

@@ -9,7 +9,7 @@ from .. import journal
 from ..errors import ProviderUnavailable
 from ..rules.introspection import facts_of, introspection_form, seconds_to_keep
 from ..rules.introspection_entries import Answer
-from ..rules.provider_answers import pause_asked_for, refuses_client
+from ..rules.provider_answers import knows_no_such_token, pause_asked_for, refuses_client
 from ..settings import OpaqueTokens
 from .discovery import Metadata
 from .ports import HttpAnswer, HttpRequest, Ports
@@ -65,7 +65,7 @@ class Provider:
             reply = await ports.fetch.send(request, within=max(0.0, ends_at - asked_at))
             if not refuses_client(reply.status, reply.body):
                 self._note_working(index)
-                return Said(self._read(reply, sent_at), asked_at)
+                return Said(self._read(reply, token, sent_at), asked_at)
         journal.client_refused(self._kind.name)
         raise ProviderUnavailable("client_refused")
 
@@ -74,12 +74,14 @@ class Provider:
             journal.old_client_secret_used(self._kind.name, index)
         self._working = index
 
-    def _read(self, reply: HttpAnswer, sent_at: float) -> Answer | None:
-        self._quiet_until = self._monotonic() + pause_asked_for(reply.status, reply.headers)
+    def _read(self, reply: HttpAnswer, token: str, sent_at: float) -> Answer | None:
+        self._quiet_until = max(self._quiet_until, self._monotonic() + pause_asked_for(reply.status, reply.headers))
+        if knows_no_such_token(reply.status, reply.body):
+            return None
         if reply.status != 200:
             raise ProviderUnavailable() from ValueError(f"status {reply.status}")
         try:
-            facts = facts_of(reply.body)
+            facts = facts_of(reply.body, token)
         except ValueError as error:
             raise ProviderUnavailable() from error
         if facts is None:

@@ -69,6 +69,10 @@ class Seen:
             self._names = denial_names(kind.vouched_by, identity, user=claims.user, tenant=claims.tenant)
         return self._names
 
+    def stands(self, ports: Ports) -> bool:
+        """Whether what the verdict rests on is still what it was."""
+        return self.backing is None or self.backing.epoch(ports) == self.backed_at
+
     def check_marks(self, values: Sequence[str | None]) -> None:
         """TokenRevoked if the store's values for `names` say so."""
         if values.count(None) != len(values):
@@ -106,6 +110,11 @@ class Recall:
             if seen is not None:
                 self.keep(digest, seen)
         return seen
+
+    def forget(self, digest: bytes) -> None:
+        """Remember a token no longer."""
+        self._younger.pop(digest, None)
+        self._older.pop(digest, None)
 
     def keep(self, digest: bytes, seen: Seen) -> None:
         """Remember a token."""

@@ -38,8 +38,8 @@ class Judge(Protocol):
         """How many of them may be remembered."""
         ...
 
-    async def judged(self, token: bytes, digest: bytes, ports: Ports, /) -> Judged:
-        """The token, once it is found good."""
+    async def judged(self, token: bytes, digest: bytes, table: Recall, ports: Ports, /) -> Judged:
+        """The token, once it is found good and remembered in `table`."""
         ...
 
 
@@ -60,7 +60,7 @@ class SignedJudge:
         """How many tokens this process may remember."""
         return self.kind.remember_tokens
 
-    async def judged(self, token: bytes, _: bytes, ports: Ports) -> Judged:
+    async def judged(self, token: bytes, digest: bytes, table: Recall, ports: Ports) -> Judged:
         """The token, once its key and its claims are found good."""
         text = taken_apart(token)
         header = self._headers.get(text.header) or self._read_header(text.header)
@@ -70,7 +70,9 @@ class SignedJudge:
         values = json_segment(text.payload)
         now = self._clock()
         claims, starts_at, dies_at = accepted(values, self.kind, signing_input=text.signing_input, now=now)
-        return Judged(Seen(self.kind, claims, starts_at, dies_at, self._backing, key_epoch))
+        seen = Seen(self.kind, claims, starts_at, dies_at, self._backing, key_epoch)
+        table.keep(digest, seen)
+        return Judged(seen)
 
     def _read_header(self, segment: bytes) -> JoseHeader:
         header = jose_header(segment)
@@ -127,12 +129,10 @@ class Route:
             raise InvalidToken("too_large")
         judge = self.judges[0] if len(self.judges) == 1 else self._judge_of(token)
         try:
-            judged = await judge.judged(token, digest, ports)
+            return await judge.judged(token, digest, self._recalls[judge.kind.name], ports)
         except (AuthError, Unavailable) as error:
             error.kind = judge.kind.name
             raise
-        self._recalls[judge.kind.name].keep(digest, judged.seen)
-        return judged
 
     def _judge_of(self, token: bytes) -> Judge:
         kind = kind_for(token, [judge.kind for judge in self.judges])

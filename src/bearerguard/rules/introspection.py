@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from hashlib import sha256
 from typing import Any
 
@@ -29,15 +30,25 @@ def introspection_form(token: str, settings: OpaqueTokens, secret: bytes) -> For
     return client_form(fields, client_id=settings.client_id, secret=secret, client_auth=settings.client_auth)
 
 
-def facts_of(body: bytes) -> dict[str, Any] | None:
-    """What the provider says of an active token; None for one that is not. ValueError for an answer that is neither."""
+def facts_of(body: bytes, token: str) -> dict[str, Any] | None:
+    """What the provider says of an active token; None for one that is not. ValueError for an answer that is neither.
+
+    A provider that repeats the token is not taken at its word: the token itself is kept nowhere.
+    """
     answer = strict_json_object(body)
     active = answer.pop("active", None)
     if active is False:
         return None
     if active is not True:
         raise ValueError("the answer does not say whether the token is active")
-    return answer
+    facts: dict[str, Any] = _without(token, answer)
+    return facts
+
+
+def _without(token: str, value: Any) -> Any:
+    if type(value) is dict:
+        return {name: _without(token, member) for name, member in value.items() if token not in (name, member)}
+    return [_without(token, item) for item in value if item != token] if type(value) is list else value
 
 
 def check_shape(token: bytes, settings: OpaqueTokens) -> None:
@@ -66,16 +77,26 @@ def accepted_facts(
     _check_is_access_token(values)
     starts_at, dies_at = _life(values, settings.leeway)
     check_time(starts_at, dies_at, now=now)
-    if settings.clients is not None and values.get("client_id") not in settings.clients:
-        raise InvalidToken("wrong_audience")
+    if settings.clients is not None:
+        _check_client(values.get("client_id"), settings.clients)
     signed = None if "jti" in values else sha256(_signing_input(token)).digest()
     return claims_of(values, settings, "aud", signed), starts_at, dies_at
+
+
+def _check_client(client_id: object, clients: AbstractSet[str]) -> None:
+    if not isinstance(client_id, str) or client_id not in clients:
+        raise InvalidToken("wrong_audience")
 
 
 def _check_is_access_token(values: Mapping[str, Any]) -> None:
     use, typ = values.get("token_use", "access"), values.get("typ", "")
     named_other = isinstance(typ, str) and typ.lower() in _OTHER_TYPES
-    if use not in _USES or named_other or any(name in values for name in _ONLY_IN_ID_TOKENS):
+    if (
+        not isinstance(use, str)
+        or use not in _USES
+        or named_other
+        or any(name in values for name in _ONLY_IN_ID_TOKENS)
+    ):
         raise InvalidToken("other_token_type")
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-from ..claim_rules import IfPresent, Word
+from ..claim_rules import ClaimText, IfPresent, Word
 from ..encoding import base64url, from_base64url, is_base64url, strict_json_object
 from ..keys.derived import derived_key, length_prefixed
 from ..settings import OpaqueTokens
@@ -57,8 +57,8 @@ class EntryKeys:
 
     def entry(self, name: str, answer: Answer, denial_names: Sequence[str]) -> str:
         """The answer as a text for the store."""
-        said = {"facts": dict(answer.facts), "sent": answer.sent_at, "seconds": answer.seconds}
-        body = base64url(json.dumps(said, separators=(",", ":")).encode("utf-8"))
+        facts = json.dumps(dict(answer.facts), separators=(",", ":"))
+        body = base64url(f"{answer.sent_at!r} {answer.seconds!r} {facts}".encode())
         names = " ".join(denial_names)
         return f"{_VERSION}|{names}|{body}.{self._proof(name, names, body)}"
 
@@ -67,8 +67,8 @@ class EntryKeys:
         version, names, body, proof = _parts(entry)
         if version != _VERSION or not hmac.compare_digest(proof, self._proof(name, names, body)):
             raise Forged("the entry's proof does not fit")
-        said = strict_json_object(from_base64url(body.encode("ascii")))
-        return Answer(said["facts"], said["sent"], said["seconds"]), tuple(names.split())
+        sent_at, seconds, facts = from_base64url(body.encode("ascii")).split(b" ", 2)
+        return Answer(strict_json_object(facts), float(sent_at), float(seconds)), tuple(names.split())
 
     def _proof(self, name: str, names: str, body: str) -> str:
         return base64url(self._digest(self._mac_key, self._bound, length_prefixed((name, names, body))))
@@ -89,13 +89,18 @@ def _parts(entry: str) -> tuple[str, str, str, str]:
 
 
 def _spelt(settings: OpaqueTokens) -> tuple[str, ...]:
-    """For whom tokens must be issued, as words that tell two settings apart as far as words can."""
-    return _rule(settings.audience), _rule(settings.clients)
+    """For whom tokens must be issued, and what revokes them, as words that tell settings apart as far as words can."""
+    return (
+        *(_rule(rule) for rule in (settings.audience, settings.clients, settings.tenant, settings.user)),
+        settings.vouched_by,
+    )
 
 
 def _rule(rule: object) -> str:
     if isinstance(rule, IfPresent):
         return f"if present {_rule(rule.rule)}"
+    if isinstance(rule, ClaimText):
+        return f"claim {rule.claim} {_rule(rule.normalise)}"
     if isinstance(rule, re.Pattern):
         return f"pattern {rule.flags} {rule.pattern}"
     if isinstance(rule, AbstractSet):

@@ -16,6 +16,14 @@ def refuses_client(status: int, body: bytes) -> bool:
     return status in (401, 403) or (status in _REFUSED and _error(body) == "invalid_client")
 
 
+def knows_no_such_token(status: int, body: bytes) -> bool:
+    """Whether the provider finds fault with the token that it was asked about, and not with us.
+
+    RFC 7662 has it say that such a token is not active; some servers answer the error of RFC 7009 to a JWT.
+    """
+    return status == 400 and _error(body) == "unsupported_token_type"
+
+
 def _error(body: bytes) -> object:
     try:
         return strict_json_object(body).get("error")

@@ -6,6 +6,7 @@ import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ..claims import Claims, origin_of
 from ..encoding import base64url
@@ -53,11 +54,13 @@ def spent_name(identity: str) -> str:
     return f"s:{identity}"
 
 
+@lru_cache(maxsize=1024)
 def user_name(authority: str, user: str) -> str:
     """Where a user's watermark is kept."""
     return f"u:{_digest('user', authority, user)}"
 
 
+@lru_cache(maxsize=1024)
 def tenant_name(authority: str, tenant: str) -> str:
     """Where a tenant's watermark is kept."""
     return f"t:{_digest('tenant', authority, tenant)}"
@@ -109,6 +112,7 @@ def spent_nonce(value: str | None) -> str | None:
     return nonce
 
 
+@lru_cache(maxsize=16)
 def epoch(value: str | None) -> Epoch | None:
     """The epoch that the store's answer spells."""
     if value is None:
