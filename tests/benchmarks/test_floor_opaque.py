@@ -50,7 +50,7 @@ def test_the_floor_asks_once() -> None:
         pytest.param(Provider(active="true"), id="active is a string"),
         pytest.param(Provider(exp=at(-1)), id="expired"),
         pytest.param(Provider(exp=str(at(600))), id="exp is a string"),
-        pytest.param(Provider(nbf=at(60)), id="not yet valid"),
+        pytest.param(Provider(nbf=at(86_400)), id="not yet valid"),
         pytest.param(Provider(iss="https://elsewhere.example.com"), id="issued by somebody else"),
         pytest.param(Provider(aud="https://elsewhere.example.com"), id="issued for somebody else"),
         pytest.param(Provider(aud=None), id="issued for nobody"),
