@@ -29,7 +29,7 @@ import pytest
 from flask import Flask
 
 import bearerguard
-from bearerguard import JwksKeys, SignedTokens, Verifier, errors, single_use
+from bearerguard import JwksKeys, OpaqueTokens, SignedTokens, Verifier, errors, single_use
 from bearerguard.asgi import BearerMiddleware
 from bearerguard.errors import REASONS, AuthError, Unavailable
 from bearerguard.flask import init_app
@@ -215,7 +215,7 @@ def statuses_in_the_code() -> Mapping[str, set[int]]:
     return found
 
 
-@pytest.mark.parametrize("settings", [SignedTokens, JwksKeys])
+@pytest.mark.parametrize("settings", [SignedTokens, OpaqueTokens, JwksKeys])
 def test_describes_every_setting(settings: type[Any]) -> None:
     described = first_cells("settings.md")
     fields = [field.name for field in dataclasses.fields(settings) if field.init]

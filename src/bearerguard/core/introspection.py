@@ -9,11 +9,11 @@ from ..errors import InvalidToken
 from ..rules.introspection import accepted_facts, check_shape
 from ..rules.introspection_entries import Answer, EntryKeys, Forged
 from ..settings import OpaqueTokens
+from .answer_shelf import AnswerShelf
 from .denylist import STORE_SECONDS, Reading, Revocations
 from .ports import Ports
 from .provider import Provider, Said
 from .recall import Judged, Recall, Seen
-from .shelf import Shelf
 
 PAUSE_SECONDS = 0.025
 PART_TO_WAIT = 0.5
@@ -120,11 +120,11 @@ class OpaqueJudge:
         readings.append(reading)
         return seen
 
-    def _shelf(self, digest: bytes, endpoint: str, ports: Ports) -> Shelf | None:
+    def _shelf(self, digest: bytes, endpoint: str, ports: Ports) -> AnswerShelf | None:
         entries = ports.store.entries
         if entries is None or not (self.kind.may_share and self.kind.cache_seconds):
             return None
-        return Shelf(entries, self._keys_at(endpoint), self.kind.name, digest)
+        return AnswerShelf(entries, self._keys_at(endpoint), self.kind.name, digest)
 
     def _keys_at(self, endpoint: str) -> EntryKeys:
         known = self._entry_keys
@@ -132,7 +132,7 @@ class OpaqueJudge:
             self._entry_keys = known = (endpoint, EntryKeys(self.kind, endpoint))
         return known[1]
 
-    async def _recalled(self, token: bytes, shelf: Shelf, ports: Ports) -> tuple[Reading, Seen | None]:
+    async def _recalled(self, token: bytes, shelf: AnswerShelf, ports: Ports) -> tuple[Reading, Seen | None]:
         """What the fleet knows of the token, after a while in which another process may be finding it out."""
         now = self._monotonic()
         waits_until = now + self.kind.deadline * PART_TO_WAIT
@@ -147,7 +147,7 @@ class OpaqueJudge:
             await ports.flight.pause(PAUSE_SECONDS)
             now = self._monotonic()
 
-    async def _of_entry(self, token: bytes, reading: Reading, shelf: Shelf, *, read_at: float) -> Seen | None:
+    async def _of_entry(self, token: bytes, reading: Reading, shelf: AnswerShelf, *, read_at: float) -> Seen | None:
         """The token as the entry has it, judged anew; None where there is none that is fresh and ours."""
         entry = reading.recollection.entry
         if entry is None:
@@ -161,7 +161,7 @@ class OpaqueJudge:
         # The marks that were read must be those of this very token, else they say nothing about it.
         return seen if seen is not None and seen.names == names == tuple(reading.recollection.names) else None
 
-    async def _asked(self, token: bytes, endpoint: str, shelf: Shelf, ports: Ports, *, ends_at: float) -> Seen:
+    async def _asked(self, token: bytes, endpoint: str, shelf: AnswerShelf, ports: Ports, *, ends_at: float) -> Seen:
         try:
             said = await self._provider.said(token, endpoint, ports, ends_at=ends_at)
             seen, life = self._judged_answer(token, said)
@@ -172,7 +172,7 @@ class OpaqueJudge:
         await self._share(shelf, said.answer, seen, life)
         return seen
 
-    async def _share(self, shelf: Shelf, answer: Answer | None, seen: Seen, life: AnswerLife) -> None:
+    async def _share(self, shelf: AnswerShelf, answer: Answer | None, seen: Seen, life: AnswerLife) -> None:
         seconds = life.seconds_left()
         if answer is None or seconds <= 0:
             await shelf.release()

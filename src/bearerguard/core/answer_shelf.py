@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from .. import journal
 from ..errors import StoreUnavailable
-from ..rules.introspection_entries import Answer, EntryKeys, Forged
+from ..rules.introspection_entries import Answer, EntryKeys
 from .denylist import STORE_SECONDS
 from .ports import Entries
 
@@ -20,22 +20,17 @@ class Recalled(NamedTuple):
     names: tuple[str, ...]
 
 
-class Shelf:
+class AnswerShelf:
     """The place of one token, for one caller who may find out more about it."""
 
-    __slots__ = ("_entries", "_keys", "_kind", "claim", "name")
+    __slots__ = ("_keys", "_kind", "claim", "entries", "name")
 
     def __init__(self, entries: Entries, keys: EntryKeys, kind: str, digest: bytes) -> None:
-        self._entries = entries
+        self.entries = entries
         self._keys = keys
         self._kind = kind
         self.name = keys.name(digest)
         self.claim = secrets.token_urlsafe(12)
-
-    @property
-    def entries(self) -> Entries:
-        """Where it stands."""
-        return self._entries
 
     def read(self, entry: str) -> Recalled:
         """What an entry says; Forged unless one who knows the client secret wrote it for this place."""
@@ -46,27 +41,24 @@ class Shelf:
         """Keep an answer for the others, and let those go on who wait for it."""
         entry = self._keys.entry(self.name, answer, names)
         await self._try(
-            self._entries.keep(self.name, entry, claim=self.claim, seconds=seconds, over=False, within=STORE_SECONDS)
+            self.entries.keep(self.name, entry, claim=self.claim, seconds=seconds, over=False, within=STORE_SECONDS)
         )
 
     async def retire(self) -> None:
         """The token is not active: an entry that says otherwise must go, and not come back."""
-        await self._try(self._entries.retire(self.name, claim=self.claim, within=STORE_SECONDS))
+        await self._try(self.entries.retire(self.name, claim=self.claim, within=STORE_SECONDS))
 
     async def release(self) -> None:
         """Nothing was found out: whoever waits may try himself."""
-        await self._try(self._entries.release(self.name, claim=self.claim, within=STORE_SECONDS))
+        await self._try(self.entries.release(self.name, claim=self.claim, within=STORE_SECONDS))
 
     async def forget_forged(self, entry: str) -> None:
         """Take away an entry that is not ours."""
         journal.entry_forged(self._kind)
-        await self._try(self._entries.drop(self.name, entry, within=STORE_SECONDS))
+        await self._try(self.entries.drop(self.name, entry, within=STORE_SECONDS))
 
     async def _try(self, work: Awaitable[None]) -> None:
         try:
             await work
         except StoreUnavailable as error:
             journal.entry_not_kept(self._kind, error)
-
-
-__all__ = ["Forged", "Recalled", "Shelf"]
