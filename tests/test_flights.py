@@ -42,8 +42,8 @@ class LoopCallers:
         self._thread.start()
         self._flight = AsyncFlight()
 
-    def once(self, key: str, work: Work, *, within: float = PATIENCE) -> Future[Any]:
-        return asyncio.run_coroutine_threadsafe(self._flight.once(key, work, within=within), self._loop)
+    def once(self, key: str, work: Work, *, within: float = PATIENCE, most: int | None = None) -> Future[Any]:
+        return asyncio.run_coroutine_threadsafe(self._flight.once(key, work, within=within, most=most), self._loop)
 
     def behind(self, key: str, work: Work) -> None:
         async def start() -> None:
@@ -74,8 +74,8 @@ class ThreadCallers:
         self._threads = ThreadPoolExecutor(32)
         self._flight = SyncFlight()
 
-    def once(self, key: str, work: Work, *, within: float = PATIENCE) -> Future[Any]:
-        return self._threads.submit(lambda: run_sync(self._flight.once(key, work, within=within)))
+    def once(self, key: str, work: Work, *, within: float = PATIENCE, most: int | None = None) -> Future[Any]:
+        return self._threads.submit(lambda: run_sync(self._flight.once(key, work, within=within, most=most)))
 
     def behind(self, key: str, work: Work) -> None:
         self._flight.behind(key, work)
@@ -202,6 +202,25 @@ def test_keeps_the_answers_of_two_doors_apart(callers: Callers) -> None:
     assert isinstance(other, InvalidToken)
     one.answer_with(Challenge(realm="one"), {})
     assert "realm" not in other.challenge()
+
+
+def test_begins_no_more_than_so_many_at_a_time_and_lets_everybody_join(callers: Callers) -> None:
+    go, begun = threading.Event(), threading.Semaphore(0)
+
+    async def held() -> str:
+        begun.release()
+        await callers.pause(go)
+        return "done"
+
+    flying = [callers.once(key, held, most=2) for key in "ab"]
+    assert all(begun.acquire(timeout=PATIENCE) for _ in flying)
+    with pytest.raises(ProviderUnavailable):
+        callers.once("c", held, most=2).result(PATIENCE)
+    joined, unbounded = callers.once("a", held, most=2), callers.once("d", held)
+    assert begun.acquire(timeout=PATIENCE)
+    go.set()
+    assert [one.result(PATIENCE) for one in (*flying, joined, unbounded)] == ["done"] * 4
+    assert callers.once("c", at_once, most=1).result(PATIENCE) == "at once"
 
 
 @pytest.mark.timed

@@ -487,7 +487,10 @@ def test_leaves_no_busy_connection_wherever_it_is_cancelled(kept: bool, tls: boo
         while fetch._exchanges:
             await asyncio.wait(fetch._exchanges)
         assert fetch._transport is not None
-        assert all(connection.is_idle() for connection in fetch._transport._pool.connections)
+        pool: Any = fetch._transport._pool
+        kept = [one for idle in pool._idle._by_origin.values() for one in idle]
+        assert all(connection.is_idle() for connection in kept)
+        assert len(fetch._transport.backend._open) == len(kept)
         assert (await fetch.send(HttpRequest(url), within=2)).status == 200
         await fetch.aclose()
 

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from .. import journal
 from ..core.recall import Verdict
-from ..errors import AuthError, StoreUnavailable, Unavailable
+from ..errors import AuthError, StoreUnavailable, TokenExpired, Unavailable
 
 Message: TypeAlias = Any
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
@@ -77,7 +77,9 @@ class Watch:
         return max(0.0, min(often, dies_at - self._clock()))
 
     async def _still_good(self, verdict: Verdict) -> Verdict:
-        if self._recheck_seconds is None and self._clock() < verdict.dies_at:
+        if self._clock() >= verdict.dies_at:
+            raise TokenExpired
+        if self._recheck_seconds is None:
             return verdict
         try:
             return await self._ask_again()

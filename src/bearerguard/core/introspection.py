@@ -20,6 +20,11 @@ PART_TO_WAIT = 0.5
 """For this part of the deadline we wait for another process that asks about the same token."""
 
 
+MOST_ASKING = 288
+"""As many as may be under way and may wait at the provider. It holds before the store is asked: what strangers make up
+must not crowd out the checks of those who are known."""
+
+
 class AnswerLife:
     """How long a remembered answer stands. It runs on both clocks, so that no step of either makes it longer."""
 
@@ -86,6 +91,7 @@ class OpaqueJudge:
             f"token {id(table)} {digest.hex()}",
             lambda: self._found_out(token, digest, table, ports, readings),
             within=self.kind.deadline + STORE_SECONDS,
+            most=MOST_ASKING,
         )
         # Only who found it out has read the marks just now; for those who waited, they may have changed since.
         return Judged(seen, readings[0] if readings else None)

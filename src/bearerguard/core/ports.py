@@ -155,11 +155,13 @@ class Fetch(Protocol):
 class Flight(Protocol):
     """Work that several callers want at once is done once."""
 
-    async def once(self, key: str, work: Callable[[], Coroutine[Any, Any, _T]], *, within: float) -> _T:
+    async def once(
+        self, key: str, work: Callable[[], Coroutine[Any, Any, _T]], *, within: float, most: int | None = None
+    ) -> _T:
         """The outcome of `work`, shared by all who ask for `key` while it runs.
 
-        A follower waits `within` seconds at most and then raises `ProviderUnavailable`. Whoever is cancelled harms
-        nobody else.
+        A follower waits `within` seconds at most and then raises `ProviderUnavailable`; so does, at once, who would
+        begin more than `most` at a time. Whoever is cancelled harms nobody else.
         """
         ...
 

@@ -7,7 +7,7 @@ import contextvars
 import os
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, NoReturn, TypeVar
 
@@ -47,8 +47,9 @@ class AsyncFlight:
     def __init__(self) -> None:
         self._up: dict[str, asyncio.Task[_Landing[Any]]] = {}
 
-    async def once(self, key: str, work: _Work[_T], *, within: float) -> _T:
+    async def once(self, key: str, work: _Work[_T], *, within: float, most: int | None = None) -> _T:
         """The outcome of `work`, shared by all who ask for `key` while it runs."""
+        _check_room(self._up, key, most)
         loop = asyncio.get_running_loop()
         ends_at = loop.time() + within
         while (flight := self._up.get(key)) is not None:
@@ -120,8 +121,9 @@ class SyncFlight:
     def __init__(self) -> None:
         self._of_process: dict[int, dict[str, _ThreadFlight]] = {}
 
-    async def once(self, key: str, work: _Work[_T], *, within: float) -> _T:
+    async def once(self, key: str, work: _Work[_T], *, within: float, most: int | None = None) -> _T:
         """The outcome of `work`, shared by all who ask for `key` while it runs."""
+        _check_room(self._up(), key, most)
         ends_at = time.monotonic() + within
         landing: _Landing[Any] | None = None
         while landing is None:
@@ -204,6 +206,15 @@ class _ThreadFlight:
         if not self._ended.wait(max(0.0, ends_at - time.monotonic())):
             _give_up_waiting()
         return self._landing
+
+
+class TooMany(Exception):
+    """So much work is under way that one more would wait in vain."""
+
+
+def _check_room(up: Mapping[str, object], key: str, most: int | None) -> None:
+    if most is not None and len(up) >= most and key not in up:
+        raise ProviderUnavailable() from TooMany()
 
 
 def _give_up_waiting() -> NoReturn:

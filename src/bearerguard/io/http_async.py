@@ -17,7 +17,6 @@ from ..core.ports import HttpAnswer, HttpRequest
 from ..errors import ProviderUnavailable
 from .http import (
     GATE_SECONDS,
-    KEPT_ALIVE_SECONDS,
     MOST_AT_ONCE,
     MOST_WAITING,
     Incoming,
@@ -29,6 +28,7 @@ from .http import (
     time_left,
     waited_in_vain,
 )
+from .pools import AsyncPool
 
 
 class AsyncFetch:
@@ -114,19 +114,13 @@ class AsyncFetch:
 
 
 class _Transport(httpx.AsyncHTTPTransport):
-    """httpx's transport over our own sockets, which it has no argument for."""
+    """httpx's transport over our own pool and sockets, which it has no argument for."""
 
     def __init__(self, tls: ssl.SSLContext) -> None:
         super().__init__(verify=tls, trust_env=False)
         self.backend = _BoundedBackend()
         # The gate is the limit, so the pool has none: nothing that it might mislay can starve the calls to come.
-        self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=tls,
-            max_connections=None,
-            max_keepalive_connections=MOST_AT_ONCE,
-            keepalive_expiry=KEPT_ALIVE_SECONDS,
-            network_backend=self.backend,
-        )
+        self._pool = AsyncPool(tls, self.backend)  # type: ignore[assignment]
 
 
 class _BoundedBackend(httpcore.AsyncNetworkBackend):

@@ -18,7 +18,6 @@ from ..core.ports import HttpAnswer, HttpRequest
 from ..errors import ProviderUnavailable
 from .http import (
     GATE_SECONDS,
-    KEPT_ALIVE_SECONDS,
     MOST_AT_ONCE,
     MOST_WAITING,
     Incoming,
@@ -31,6 +30,7 @@ from .http import (
     time_left,
     waited_in_vain,
 )
+from .pools import SyncPool
 
 
 class SyncFetch:
@@ -96,18 +96,12 @@ class _Lines:
 
 
 class _BoundedTransport(httpx.HTTPTransport):
-    """httpx's transport over our own sockets, which it has no argument for."""
+    """httpx's transport over our own pool and sockets, which it has no argument for."""
 
     def __init__(self, tls: ssl.SSLContext) -> None:
         super().__init__(verify=tls, trust_env=False)
         # The gate is the limit, so the pool has none: nothing that it might mislay can starve the calls to come.
-        self._pool = httpcore.ConnectionPool(
-            ssl_context=tls,
-            max_connections=None,
-            max_keepalive_connections=MOST_AT_ONCE,
-            keepalive_expiry=KEPT_ALIVE_SECONDS,
-            network_backend=_BoundedBackend(),
-        )
+        self._pool = SyncPool(tls, _BoundedBackend())  # type: ignore[assignment]
 
 
 class _BoundedBackend(httpcore.SyncBackend):
