@@ -527,11 +527,13 @@ class Client:
     def send(self, credentials: ClientCredentials, method: str, url: str, **options: Any) -> Any:
         if self.is_async:
             return self.runner.run(self._asent(credentials, method, url, options))
-        with self.library.Client(auth=credentials, trust_env=False, follow_redirects=True) as client:
+        with self.library.Client(auth=credentials, trust_env=False, verify=False, follow_redirects=True) as client:
             return client.request(method, url, **options)
 
     async def _asent(self, credentials: ClientCredentials, method: str, url: str, options: Any) -> Any:
-        async with self.library.AsyncClient(auth=credentials, trust_env=False, follow_redirects=True) as client:
+        async with self.library.AsyncClient(
+            auth=credentials, trust_env=False, verify=False, follow_redirects=True
+        ) as client:
             return await client.request(method, url, **options)
 
     def stream(self, *pieces: bytes) -> Any:
@@ -589,7 +591,7 @@ def test_renews_once_for_many_refusals_at_once(client: Client) -> None:
     if client.is_async:
 
         async def storm() -> list[int]:
-            async with client.library.AsyncClient(auth=credentials, trust_env=False) as one:
+            async with client.library.AsyncClient(auth=credentials, trust_env=False, verify=False) as one:
                 return [response.status_code for response in await asyncio.gather(*(one.get(url) for _ in range(20)))]
 
         codes = client.runner.run(storm())
@@ -836,7 +838,7 @@ def test_drops_a_refused_token_for_the_fleet(house: House, redis_server: RedisSe
     all_of_them = fleet(house, redis_server, count=3)
     assert {house.token(one) for one in all_of_them} == {"token-1"}
     for one in all_of_them:
-        with httpx.Client(auth=one, trust_env=False) as client:
+        with httpx.Client(auth=one, trust_env=False, verify=False) as client:
             assert client.get(url).json() == {"got": "token-2"}
     assert house.asked() == 2
 
