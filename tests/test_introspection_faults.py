@@ -728,6 +728,9 @@ def flooded(provider: FarProvider, store: str, word: str, *, seconds: float) -> 
     return aftermath
 
 
+BUSY = 2
+"""A machine that has other things to do may take so many times as long."""
+
 LENGTHS = [pytest.param(0.6, id="short"), pytest.param(10.0, id="whole", marks=pytest.mark.long)]
 FLOODS = ["never", "silent", *(pytest.param(word, marks=pytest.mark.long) for word in ("slow", "down"))]
 
@@ -747,7 +750,7 @@ def assert_unharmed(aftermath: Aftermath) -> None:
     assert aftermath.calls_at_once <= MOST_CALLS
     assert set(aftermath.regulars) == {200}
     assert aftermath.slowest < 0.5
-    assert aftermath.blocked < 0.1
+    assert aftermath.blocked < BUSY * 0.1
 
 
 def test_asks_nobody_about_what_does_not_fit_the_pattern(redis_server: RedisServer, far_provider: FarProvider) -> None:
