@@ -98,6 +98,7 @@ def surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setenv(f"{platform}_CLIENT_ID", "ours")
         monkeypatch.setenv(f"{platform}_CLIENT_SECRET", SECRET)
     monkeypatch.setenv("SHOPIFY_OLD_CLIENT_SECRET", OLD_SECRET)
+    monkeypatch.setenv("WHATALO_API_SECRET", SECRET)
     monkeypatch.setenv("JTL_APP_ID", "ours")
     monkeypatch.delenv("REDIS_URL", raising=False)
     monkeypatch.chdir(tmp_path)
