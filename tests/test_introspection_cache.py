@@ -1134,3 +1134,23 @@ def said(process: subprocess.Popen[str]) -> str:
     """The next line of a process."""
     assert process.stdout is not None
     return process.stdout.readline().strip()
+
+
+# --- A provider whose clock runs ahead -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ahead", [0, 5, 10, 365 * 24 * HOUR], ids=["not", "5 s", "10 s", "a year"])
+def test_a_provider_that_is_ahead_saves_no_token_from_a_watermark(court: Court, ahead: float) -> None:
+    court.provider.play(ENDPOINT, says(iat=NOW + ahead, exp=...))
+    judge, token = court.judge(user="sub", assumed_lifetime=HOUR), fresh()
+    assert judge.verdict(token) == GOOD
+    judge.denylist.revoke_user("ana")
+    assert judge.verdict(token) == "revoked"
+
+
+def test_lets_a_token_in_that_was_issued_after_a_watermark(court: Court) -> None:
+    judge = court.judge(user="sub", assumed_lifetime=HOUR)
+    judge.denylist.revoke_user("ana")
+    court.clock.now = NOW + 60
+    court.provider.play(ENDPOINT, says(iat=NOW + 60, exp=...))
+    assert judge.verdict(fresh()) == GOOD

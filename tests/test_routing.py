@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import pytest
@@ -189,7 +190,7 @@ def test_judges_a_token_as_the_kind_that_the_caller_names(court: Court) -> None:
 
 def test_keeps_what_was_seen_as_one_kind_from_the_other(court: Court) -> None:
     """A provider that calls every token good must not open what only signed tokens open."""
-    judge = court.judge(signed(), asking(court))
+    judge = court.judge(signed(), asking(court, jwt_shaped=True))
     forged = mint(claims({"scope": "admin"}), key=OLD_SECRET)
     for _ in range(2):
         assert judge.verify(forged, kind="opaque").kind == "opaque"
@@ -371,3 +372,12 @@ def _route(token: str, kinds: list[Kind]) -> str:
 
 
 _LETTERS = set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.")
+
+
+def test_shows_no_signed_token_to_the_provider_of_opaque_ones_whatever_its_carrier(court: Court) -> None:
+    judge = court.judge(signed(carriers=(OTHER_HEADER,)), asking(court))
+    verification, token = judge.itself.verification, mint(claims()).encode()
+    for route in (verification.route(carrier=BEARER), verification.route(kind="opaque")):
+        with pytest.raises(InvalidToken, match="no configured kind"):
+            judge.run(partial(verification.verdict, token, route))
+    assert court.provider.connections == 0

@@ -142,7 +142,7 @@ class ClientCredentials(Auth):
     def _with_own_store(self, ports: Ports) -> Ports:
         is_async = isinstance(ports.flight, AsyncFlight)
         own = self._connections.of_this_loop() if is_async else self._connections.blocking()
-        return replace(ports, store=own.store)
+        return replace(ports, store=own.store, flight=own.flight)
 
     def _now(self, work: Callable[[Ports], Coroutine[Any, Any, _T]]) -> _T:
         try:

@@ -29,6 +29,12 @@ def is_base64url(segment: bytes) -> bool:
     return not segment.translate(None, ALPHABET)
 
 
+def has_three_segments(token: bytes) -> bool:
+    """Whether these are three segments of base64url with dots between them, as a signed token has."""
+    segments = token.split(b".")
+    return len(segments) == 3 and all(segments) and is_base64url(token.replace(b".", b""))
+
+
 def from_base64url(segment: bytes) -> bytes:
     """The bytes that `segment` spells; ValueError unless it is their one canonical, unpadded spelling.
 

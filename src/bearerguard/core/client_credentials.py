@@ -12,6 +12,7 @@ from ..rules.token_entries import TokenBox
 from ..rules.token_request import TokenRequest
 from .discovery import Metadata
 from .ports import HttpAnswer, HttpRequest, Ports
+from .secrets_in_use import SecretsInUse
 from .token_shelf import TokenShelf
 
 DEADLINE_SECONDS = 3.0
@@ -35,7 +36,7 @@ class AccessTokens:
         "_renew_again_at",
         "_request",
         "_says",
-        "_working",
+        "_secrets",
     )
 
     def __init__(self, request: TokenRequest, clock: Callable[[], float], monotonic: Callable[[], float]) -> None:
@@ -50,7 +51,7 @@ class AccessTokens:
         self._refused: AccessToken | None = None
         self._renew_again_at = _NEVER
         self._quiet_until = _NEVER
-        self._working = 0
+        self._secrets = SecretsInUse(len(request.secrets))
         self._box: TokenBox | None = None
 
     async def current(self, ports: Ports, *, within: float = DEADLINE_SECONDS) -> str:
@@ -133,8 +134,7 @@ class AccessTokens:
     async def _granted(self, ports: Ports, ends_at: float) -> tuple[AccessToken, Grant]:
         """What the endpoint grants in the name of the secret that worked last, else of the next one."""
         url, secrets = await self._endpoint(ports, ends_at), self._request.secrets.in_order
-        for step in range(min(2, len(secrets))):
-            index = (self._working + step) % len(secrets)
+        for step, index in enumerate(self._secrets.to_try(self._monotonic())):
             form = self._request.form(secrets[index])
             asked_at = self._monotonic()
             within = max(0.0, min(CALL_SECONDS, ends_at - asked_at))
@@ -142,7 +142,7 @@ class AccessTokens:
             self._quiet_until = self._monotonic() + pause_asked_for(answer.status, answer.headers)
             if not refuses_client(answer.status, answer.body):
                 grant = _grant_in(answer)
-                self._note_working(index)
+                self._secrets.took(index, refused_before=step > 0, component=self._says)
                 return access_token(grant, asked_at=asked_at, margin=self._request.margin), grant
         journal.client_refused(self._says)
         raise ProviderUnavailable("client_refused")
@@ -152,11 +152,6 @@ class AccessTokens:
             return self._request.token_url or ""
         within = max(0.0, min(CALL_SECONDS, ends_at - self._monotonic()))
         return await self._metadata.endpoint("token_endpoint", ports, within=within)
-
-    def _note_working(self, index: int) -> None:
-        if index:
-            journal.old_client_secret_used(self._says, index)
-        self._working = index
 
 
 def _grant_in(answer: HttpAnswer) -> Grant:

@@ -25,6 +25,9 @@ MOST_ASKING = 288
 must not crowd out the checks of those who are known."""
 
 
+MOST_GONE = 1024
+
+
 class AnswerLife:
     """How long a remembered answer stands. It runs on both clocks, so that no step of either makes it longer."""
 
@@ -61,7 +64,7 @@ class AnswerLife:
 class OpaqueJudge:
     """Judges opaque tokens of one kind."""
 
-    __slots__ = ("_clock", "_entry_keys", "_monotonic", "_provider", "_revocations", "_tables", "kind")
+    __slots__ = ("_clock", "_entry_keys", "_gone", "_monotonic", "_provider", "_revocations", "_tables", "kind")
 
     def __init__(
         self,
@@ -77,6 +80,7 @@ class OpaqueJudge:
         self._revocations = revocations
         self._entry_keys: tuple[str, EntryKeys] | None = None
         self._tables: set[Recall] = set()
+        self._gone: dict[bytes, float] = {}
 
     @property
     def most_remembered(self) -> int:
@@ -91,7 +95,8 @@ class OpaqueJudge:
             f"token {id(table)} {digest.hex()}",
             lambda: self._found_out(token, digest, table, ports, readings),
             within=self.kind.deadline + STORE_SECONDS,
-            most=MOST_ASKING,
+            # Whoever is known is not locked out by strangers, also when it is time to ask about him again.
+            most=MOST_ASKING if table.find(digest) is None else None,
         )
         # Only who found it out has read the marks just now; for those who waited, they may have changed since.
         return Judged(seen, readings[0] if readings else None)
@@ -104,14 +109,23 @@ class OpaqueJudge:
         if seen is not None and seen.stands(ports):
             return seen  # somebody else was faster
         self._tables.add(table)
+        started = self._monotonic()
         try:
             seen = await self._asked_around(token, digest, ports, readings)
         except InvalidToken:
-            for each in tuple(self._tables):
-                each.forget(digest)
+            self._forget(digest)
             raise
-        table.keep(digest, seen)
+        if self._gone.get(digest, -math.inf) <= started:
+            table.keep(digest, seen)
         return seen
+
+    def _forget(self, digest: bytes) -> None:
+        """Remember the token nowhere, and no answer that was asked for before this moment."""
+        for table in tuple(self._tables):
+            table.forget(digest)
+        if len(self._gone) >= MOST_GONE:
+            self._gone = {}
+        self._gone[digest] = self._monotonic()
 
     async def _asked_around(self, token: bytes, digest: bytes, ports: Ports, readings: list[Reading]) -> Seen:
         """The token as the fleet has found it out, or else as the provider says."""
@@ -199,4 +213,8 @@ class OpaqueJudge:
         claims, starts_at, dies_at = accepted_facts(answer.facts, self.kind, token=token, now=self._clock())
         ends_at = answer.sent_at + min(answer.seconds, self.kind.cache_seconds)
         life = AnswerLife(self._clock, self._monotonic, sent_at=answer.sent_at, ends_at=ends_at, over_at=over_at)
-        return Seen(self.kind, claims, starts_at, dies_at, life), life
+        seen = Seen(self.kind, claims, starts_at, dies_at, life)
+        if seen.issued_at is not None:
+            # A token that the provider has called active was issued by then, whatever it says of itself.
+            seen.issued_at = min(seen.issued_at, answer.sent_at)
+        return seen, life

@@ -13,6 +13,7 @@ from ..rules.provider_answers import knows_no_such_token, pause_asked_for, refus
 from ..settings import OpaqueTokens
 from .discovery import Metadata
 from .ports import HttpAnswer, HttpRequest, Ports
+from .secrets_in_use import SecretsInUse
 
 
 class Said(NamedTuple):
@@ -25,7 +26,7 @@ class Said(NamedTuple):
 class Provider:
     """The introspection endpoint of one kind, asked in our own name."""
 
-    __slots__ = ("_clock", "_kind", "_metadata", "_monotonic", "_quiet_until", "_working")
+    __slots__ = ("_clock", "_kind", "_metadata", "_monotonic", "_quiet_until", "_secrets")
 
     def __init__(self, kind: OpaqueTokens, clock: Callable[[], float], monotonic: Callable[[], float]) -> None:
         self._kind = kind
@@ -34,7 +35,7 @@ class Provider:
         issuer = kind.issuer if isinstance(kind.issuer, str) else ""
         self._metadata = Metadata(issuer, monotonic, frozenset(kind.endpoint_origins))
         self._quiet_until = 0.0
-        self._working = 0
+        self._secrets = SecretsInUse(len(kind.secrets))
 
     async def endpoint(self, ports: Ports, *, within: float) -> str:
         """Where to ask: as the settings say, or else the provider's metadata."""
@@ -57,22 +58,16 @@ class Provider:
     async def _asked(self, token: str, endpoint: str, ports: Ports, ends_at: float) -> Said:
         """The answer in the name of the secret that worked last, else of the next one."""
         known = self._kind.secrets.in_order
-        for step in range(min(2, len(known))):
-            index = (self._working + step) % len(known)
+        for step, index in enumerate(self._secrets.to_try(self._monotonic())):
             form = introspection_form(token, self._kind, known[index])
             request = HttpRequest(endpoint, "POST", form.headers, form.body)
             sent_at, asked_at = self._clock(), self._monotonic()
             reply = await ports.fetch.send(request, within=max(0.0, ends_at - asked_at))
             if not refuses_client(reply.status, reply.body):
-                self._note_working(index)
+                self._secrets.took(index, refused_before=step > 0, component=self._kind.name)
                 return Said(self._read(reply, token, sent_at), asked_at)
         journal.client_refused(self._kind.name)
         raise ProviderUnavailable("client_refused")
-
-    def _note_working(self, index: int) -> None:
-        if index:
-            journal.old_client_secret_used(self._kind.name, index)
-        self._working = index
 
     def _read(self, reply: HttpAnswer, token: str, sent_at: float) -> Answer | None:
         self._quiet_until = max(self._quiet_until, self._monotonic() + pause_asked_for(reply.status, reply.headers))

@@ -39,7 +39,18 @@ class Seen:
     A verdict with no `backing` rests on the settings alone.
     """
 
-    __slots__ = ("_names", "backed_at", "backing", "claims", "dies_at", "each_time", "kind", "starts_at", "verdict")
+    __slots__ = (
+        "_names",
+        "backed_at",
+        "backing",
+        "claims",
+        "dies_at",
+        "each_time",
+        "issued_at",
+        "kind",
+        "starts_at",
+        "verdict",
+    )
 
     def __init__(
         self,
@@ -57,6 +68,7 @@ class Seen:
         self.backing = backing
         self.backed_at = backed_at
         self.each_time = kind.each_time
+        self.issued_at = claims.issued_at
         self.verdict = Verdict(claims, dies_at)
         self._names: tuple[str, ...] | None = None
 
@@ -76,7 +88,7 @@ class Seen:
     def check_marks(self, values: Sequence[str | None]) -> None:
         """TokenRevoked if the store's values for `names` say so."""
         if values.count(None) != len(values):
-            check_marks(self.names, values, issued_at=self.claims.issued_at, ahead=self.kind.ahead)
+            check_marks(self.names, values, issued_at=self.issued_at, ahead=self.kind.ahead)
 
 
 class Judged(NamedTuple):

@@ -12,7 +12,7 @@ from ..errors import AuthError, InvalidToken, SettingsError, Unavailable
 from ..rules.acceptance import check_each_time, check_time
 from ..rules.credentials import carriers_in_order
 from ..rules.revocation import identity_of
-from ..rules.routing import kind_for, kinds_of
+from ..rules.routing import check_is_for, kind_for, kinds_of
 from ..settings import Kind, SignedTokens
 from .denylist import Reading, Revocations
 from .introspection import OpaqueJudge
@@ -46,10 +46,11 @@ class Route:
     stranger on the others.
     """
 
-    __slots__ = ("_clock", "_recalls", "_tables", "judges", "max_bytes", "only_kind")
+    __slots__ = ("_clock", "_recalls", "_tables", "beside_signed", "judges", "max_bytes", "only_kind")
 
-    def __init__(self, judges: Sequence[Judge], clock: Callable[[], float]) -> None:
+    def __init__(self, judges: Sequence[Judge], clock: Callable[[], float], *, beside_signed: bool) -> None:
         self.judges = tuple(judges)
+        self.beside_signed = beside_signed
         self.max_bytes = max(judge.kind.max_bytes for judge in judges)
         self.only_kind = judges[0].kind.name if len(judges) == 1 else None
         self._recalls = {judge.kind.name: Recall(judge.most_remembered) for judge in judges}
@@ -78,6 +79,8 @@ class Route:
         if len(token) > self.max_bytes:
             raise InvalidToken("too_large")
         judge = self.judges[0] if len(self.judges) == 1 else self._judge_of(token)
+        if self.beside_signed:
+            check_is_for(judge.kind, token)
         try:
             return await judge.judged(token, digest, self._recalls[judge.kind.name], ports)
         except (AuthError, Unavailable) as error:
@@ -105,13 +108,14 @@ class Verification:
     ) -> None:
         judges = {kind.name: _judge(kind, revocations, clock, monotonic) for kind in kinds}
         self._revocations = revocations
-        self._by_kind = {name: Route([judge], clock) for name, judge in judges.items()}
+        beside_signed = any(isinstance(kind, SignedTokens) for kind in kinds)
+        self._by_kind = {name: Route([judge], clock, beside_signed=beside_signed) for name, judge in judges.items()}
         self._by_carrier: dict[Carrier | None, Route] = {}
         routes: dict[tuple[Kind, ...], Route] = {}
         for carrier in (None, *carriers_in_order(kind.carriers for kind in kinds)):
             among = kinds_of(carrier, kinds)
             if among not in routes:
-                routes[among] = Route([judges[kind.name] for kind in among], clock)
+                routes[among] = Route([judges[kind.name] for kind in among], clock, beside_signed=beside_signed)
             self._by_carrier[carrier] = routes[among]
 
     def route(self, *, carrier: Carrier | None = None, kind: str | None = None) -> Route:
@@ -175,7 +179,7 @@ class Verification:
         return await self._revocations.check(
             seen.names,
             ports.store,
-            issued_at=seen.claims.issued_at,
+            issued_at=seen.issued_at,
             ahead=kind.ahead,
             lives=None if kind.horizon is None else kind.horizon + kind.leeway,
             reading=reading,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import suppress
 from typing import Any, Generic, Protocol, TypeVar
 
 import httpcore
@@ -33,8 +34,10 @@ class _Idle(Generic[_ConnectionT]):
 
     def take(self, origin: httpcore.Origin) -> _ConnectionT | None:
         """The connection that was used last."""
-        idle = self._of(origin)
-        return idle.pop() if idle else None
+        try:
+            return self._of(origin).pop()
+        except IndexError:
+            return None
 
     def put(self, origin: httpcore.Origin, connection: _ConnectionT) -> _ConnectionT | None:
         """Keep a connection; another one that should be closed instead, where there is one."""
@@ -52,8 +55,9 @@ class _Idle(Generic[_ConnectionT]):
     def everything(self) -> Iterator[_ConnectionT]:
         """Every connection, which is then no longer kept."""
         for idle in list(self._by_origin.values()):
-            while idle:
-                yield idle.pop()
+            with suppress(IndexError):
+                while True:
+                    yield idle.pop()
 
     def _of(self, origin: httpcore.Origin) -> deque[_ConnectionT]:
         return self._by_origin.setdefault((origin.scheme, origin.host, origin.port), deque())

@@ -11,13 +11,13 @@ from typing import TypedDict
 
 from ..carriers import Carrier
 from ..checks import check_text
-from ..claim_rules import UNCHECKED, Expected
+from ..claim_rules import UNCHECKED, Expected, NamedRules
 from ..claims import Claims
 from ..errors import SettingsError
 from ..keys import SharedSecrets
 from ..settings import ClientAuth
 
-__all__ = ["OpaqueOverrides", "Overrides", "audience_or_clients", "authority", "shared_secrets"]
+__all__ = ["OpaqueOverrides", "Overrides", "access_token_rules", "audience_or_clients", "authority", "shared_secrets"]
 
 
 class _Both(TypedDict, total=False):
@@ -57,6 +57,7 @@ class OpaqueOverrides(_Both, total=False):
     deadline: float
     endpoint_origins: AbstractSet[str]
     introspection_endpoint: str | None
+    rules: NamedRules
 
 
 def shared_secrets(client_secret: str | SharedSecrets) -> SharedSecrets:
@@ -65,7 +66,7 @@ def shared_secrets(client_secret: str | SharedSecrets) -> SharedSecrets:
 
 
 def authority(platform: str, app: str, *, called: str = "client_id") -> str:
-    """The name that an app's revocations are kept under, the same for every kind of token of its platform."""
+    """The name that an app's revocations are kept under, the same for every kind of token of one client."""
     check_text(called, app)
     return f"{platform}:{app}"
 
@@ -80,3 +81,12 @@ def audience_or_clients(audience: Expected | None, clients: AbstractSet[str] | N
             "names as aud, or clients={'...'}, the client ids that may call you, or both"
         )
     return UNCHECKED
+
+
+def access_token_rules(audience: Expected | None) -> NamedRules:
+    """What shows an access token where no audience does: some providers call refresh tokens active and untyped."""
+    return {} if audience is not None and audience is not UNCHECKED else {"token_type": _says_bearer}
+
+
+def _says_bearer(token_type: object) -> bool:
+    return isinstance(token_type, str) and token_type.lower() == "bearer"

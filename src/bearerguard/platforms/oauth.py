@@ -12,7 +12,7 @@ from ..claim_rules import ABSENT, Expected, NamedRules
 from ..errors import SettingsError
 from ..keys import JwksKeys, SharedSecrets, StaticKeys
 from ..settings import OpaqueTokens, SignedTokens
-from . import OpaqueOverrides, Overrides, audience_or_clients
+from . import OpaqueOverrides, Overrides, access_token_rules, audience_or_clients
 
 __all__ = ["AccessTokenClaims", "OpaqueTokenClaims", "jwt_access_tokens", "opaque_access_tokens"]
 
@@ -122,7 +122,7 @@ def opaque_access_tokens(
         scopes="scope",
         user="sub",
         claims_type=OpaqueTokenClaims,
-        **(OpaqueOverrides(name="oauth.opaque") | overrides),
+        **(OpaqueOverrides(name="oauth.opaque", rules=access_token_rules(audience)) | overrides),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any, NotRequired, TypedDict, Unpack
 from ..claim_rules import Expected
 from ..keys import SharedSecrets
 from ..settings import OpaqueTokens, SignedTokens
-from . import OpaqueOverrides, Overrides, audience_or_clients, authority, shared_secrets
+from . import OpaqueOverrides, Overrides, access_token_rules, audience_or_clients, authority, shared_secrets
 
 __all__ = ["AccessClaims", "SessionClaims", "access_tokens", "session_tokens"]
 
@@ -106,11 +106,15 @@ def access_tokens(
         clients=clients,
         authority=authority("whatalo", client_id),
         pattern=_PATTERN,
+        iat_leeway=30,
         scopes="scope",
         tenant="whatalo_store_id",
         user="sub",
         claims_type=AccessClaims,
-        **(OpaqueOverrides(name="whatalo.access", assumed_lifetime=3600) | overrides),
+        **(
+            OpaqueOverrides(name="whatalo.access", assumed_lifetime=3600, rules=access_token_rules(audience))
+            | overrides
+        ),
     )
 
 

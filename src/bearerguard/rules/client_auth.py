@@ -18,6 +18,9 @@ class Form(NamedTuple):
     headers: Mapping[str, str]
     body: bytes
 
+    def __repr__(self) -> str:
+        return "<Form>"
+
 
 def client_form(fields: Mapping[str, str], *, client_id: str, secret: bytes, client_auth: ClientAuth) -> Form:
     """`fields` as a form, with the proof of who sends it in the header or in the body, never in both."""

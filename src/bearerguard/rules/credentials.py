@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 from urllib.parse import unquote_plus
 
@@ -55,7 +55,7 @@ class Head(Protocol):
 class Presented:
     """A token, and the carrier that it came in."""
 
-    token: bytes
+    token: bytes = field(repr=False)
     carrier: Carrier
 
 

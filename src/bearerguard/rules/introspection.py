@@ -9,12 +9,14 @@ from hashlib import sha256
 from typing import Any
 
 from ..claims import Claims
-from ..encoding import strict_json_object
+from ..encoding import has_three_segments, strict_json_object
 from ..errors import InvalidRequest, InvalidToken
 from ..settings import OpaqueTokens
 from .acceptance import check_time, claims_of, time_claim
 from .client_auth import Form, client_form
 from .credentials import check_token68
+
+SHORTEST_SECRET = 16
 
 # What servers call the tokens that are none for an API, although they are active.
 _USES = frozenset({"access", "access_token"})
@@ -47,8 +49,14 @@ def facts_of(body: bytes, token: str) -> dict[str, Any] | None:
 
 def _without(token: str, value: Any) -> Any:
     if type(value) is dict:
-        return {name: _without(token, member) for name, member in value.items() if token not in (name, member)}
-    return [_without(token, item) for item in value if item != token] if type(value) is list else value
+        left = {name: member for name, member in value.items() if not (_has(token, name) or _has(token, member))}
+        return {name: _without(token, member) for name, member in left.items()}
+    return [_without(token, item) for item in value if not _has(token, item)] if type(value) is list else value
+
+
+def _has(token: str, value: object) -> bool:
+    """Whether a text is the token, or has it inside; a token so short that any text may have it is no secret."""
+    return isinstance(value, str) and (value == token or (len(token) >= SHORTEST_SECRET and token in value))
 
 
 def check_shape(token: bytes, settings: OpaqueTokens) -> None:
@@ -111,7 +119,7 @@ def _life(values: Mapping[str, Any], leeway: float) -> tuple[float, float]:
 
 def _signing_input(token: bytes) -> bytes:
     """What tells the token from all others: of three segments the first two, for a signature has many spellings."""
-    return token.rpartition(b".")[0] if token.count(b".") == 2 else token
+    return token.rpartition(b".")[0] if has_three_segments(token) else token
 
 
 def seconds_to_keep(facts: Mapping[str, Any], *, at_most: float, sent_at: float) -> float:

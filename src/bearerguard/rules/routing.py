@@ -8,7 +8,7 @@ from collections.abc import Set as AbstractSet
 from .. import journal
 from ..carriers import Carrier
 from ..claim_rules import UNCHECKED, IfPresent, holds
-from ..encoding import is_base64url
+from ..encoding import has_three_segments
 from ..errors import InvalidToken, SettingsError
 from ..settings import Kind, OpaqueTokens, SignedTokens
 from .jws import json_segment, taken_apart
@@ -21,7 +21,7 @@ def kind_for(token: bytes, kinds: Sequence[Kind]) -> Kind:
     """
     signed = [kind for kind in kinds if isinstance(kind, SignedTokens)]
     opaque = [kind for kind in kinds if isinstance(kind, OpaqueTokens)]
-    if not signed or (opaque and not _is_signed_in_shape(token)):
+    if not signed or (opaque and not has_three_segments(token)):
         return _only(opaque)
     shaped = [kind for kind in opaque if kind.jwt_shaped]
     try:
@@ -31,6 +31,15 @@ def kind_for(token: bytes, kinds: Sequence[Kind]) -> Kind:
             return _only(shaped)
         raise
     return _by_issuer(issuer, [*signed, *shaped])
+
+
+def check_is_for(kind: Kind, token: bytes) -> None:
+    """InvalidToken for a signed token, by its shape, that would be shown to the provider of opaque ones.
+
+    In a verifier that takes signed tokens too it is somebody's live token, which is no other provider's business.
+    """
+    if isinstance(kind, OpaqueTokens) and not kind.jwt_shaped and has_three_segments(token):
+        raise InvalidToken("no_route")
 
 
 def _by_issuer(issuer: object, kinds: Sequence[Kind]) -> Kind:
@@ -46,12 +55,6 @@ def _only(kinds: Sequence[Kind]) -> Kind:
     if len(kinds) != 1:
         raise InvalidToken("no_route")
     return kinds[0]
-
-
-def _is_signed_in_shape(token: bytes) -> bool:
-    """Whether these are three segments of base64url, as a JWT has."""
-    segments = token.split(b".")
-    return len(segments) == 3 and all(segments) and is_base64url(token.replace(b".", b""))
 
 
 def takes_any_issuer(kind: Kind) -> bool:

@@ -29,7 +29,7 @@ class TokenRequest:
     client_auth: ClientAuth
     scope: str | None
     resource: str | None
-    extra: Mapping[str, str] | None
+    extra: Mapping[str, str] | None = field(repr=False)
     margin: float
 
     secrets: SharedSecrets = field(init=False, repr=False)

@@ -75,6 +75,7 @@ class OpaqueTokens:
     jwt_shaped: bool = False
     cache_seconds: float = 60
     leeway: float = 0
+    iat_leeway: float = 10
     deadline: float = 2.0
     assumed_lifetime: float | None = None
     scopes: ScopeSource = None
@@ -129,8 +130,8 @@ class OpaqueTokens:
 
     @property
     def ahead(self) -> float:
-        """How far the provider's clock may run ahead of ours."""
-        return self.leeway
+        """How far the provider's clock may run ahead of ours, for revocations of all that was issued before."""
+        return self.iat_leeway
 
     @property
     def horizon(self) -> float | None:
@@ -192,6 +193,7 @@ def _checked_pattern(pattern: object) -> re.Pattern[str] | None:
 def _check_times(settings: OpaqueTokens) -> None:
     check_seconds("cache_seconds", settings.cache_seconds, 0, 60)
     check_seconds("leeway", settings.leeway, 0, 300)
+    check_seconds("iat_leeway", settings.iat_leeway, 0, 300)
     check_seconds("deadline", settings.deadline, 0.05, 4)
     if settings.assumed_lifetime is not None:
         check_seconds("assumed_lifetime", settings.assumed_lifetime, 1, 315_360_000)

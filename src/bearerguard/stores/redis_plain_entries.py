@@ -45,10 +45,10 @@ class PlainEntries:
         await self._commands.ask("SET", self._key(name), entry, "PX", milliseconds(seconds), *condition, within=within)
 
     async def retire(self, name: str, *, claim: str, within: float) -> None:  # noqa: ARG002
-        """Put a tombstone over what stands there."""
+        """Put a tombstone: without claims nobody knows whether an answer that is still on its way says otherwise."""
         end, key = self._commands.monotonic() + within, self._key(name)
         try:
-            await self._commands.ask("SET", key, "0", "PX", milliseconds(TOMBSTONE_SECONDS), "XX", within=within)
+            await self._commands.ask("SET", key, "0", "PX", milliseconds(TOMBSTONE_SECONDS), within=within)
         except Refused:
             # An entry goes even where there is no memory for its tombstone.
             await self._commands.ask("DEL", key, within=end - self._commands.monotonic())

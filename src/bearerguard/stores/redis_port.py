@@ -12,6 +12,7 @@ from .layout import KeyLayout
 from .redis_commands import RedisCommands, store_error, text_of, texts_of
 from .redis_entries import RedisEntries
 from .redis_gathered import Gathered
+from .redis_narrow import NarrowWire
 from .redis_scripts import FOUND_EPOCH, RAISE_MARK, SPEND
 from .redis_wire import LoopWire, Wire, WireError
 
@@ -100,6 +101,7 @@ class AsyncRedisPort(RedisPort):
         super().__init__(wire, layout=layout, breaker=breaker)
         self._loop_wire = wire
         self._gathered = Gathered(super().read)
+        self._entries = RedisEntries(RedisCommands(NarrowWire(wire), layout=layout, breaker=breaker))
 
     async def read(self, names: Sequence[str], *, within: float) -> Sequence[str | None]:
         """The values of `names`, read together with what other tasks ask for at the same moment."""
