@@ -536,3 +536,24 @@ def test_a_closed_verifier_costs_no_more_than_a_new_connection(redis_server: Red
     verifier.close()
     assert seconds_of(lambda: verifier.verify(token(iat=NOW - 5))) < 0.5
     verifier.close()
+
+
+_LIFESPAN = """
+import asyncio, sys
+from bearerguard import OpaqueTokens, SharedSecrets, SignedTokens, Verifier
+from bearerguard.asgi import BearerMiddleware
+
+OPAQUE = OpaqueTokens(issuer="https://id.example.com", client_id="api", client_secret="s" * 32, audience="api")
+SIGNED = SignedTokens(keys=SharedSecrets("s" * 32), algorithms=["HS256"], issuer="i", audience="api")
+
+async def app(scope, receive, send):
+    print("httpx" in sys.modules)
+
+kind = OPAQUE if sys.argv[1] == "opaque" else SIGNED
+asyncio.run(BearerMiddleware(app, Verifier(kind))({"type": "lifespan"}, None, None))
+"""
+
+
+@pytest.mark.parametrize(("kind", "is_there"), [("opaque", "True"), ("signed", "False")])
+def test_brings_in_an_http_client_at_start_where_requests_will_need_one(kind: str, is_there: str) -> None:
+    assert ran(_LIFESPAN, kind).stdout.split() == [is_there]

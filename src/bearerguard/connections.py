@@ -32,6 +32,13 @@ class Connections:
         """Whether other processes may see the same store."""
         return not isinstance(self._store, MemoryStore)
 
+    @staticmethod
+    def bring_in_http() -> None:
+        """Load what takes a fifth of a second, before the first request has to wait for it."""
+        from .io.http import public_authorities
+
+        public_authorities()
+
     def blocking(self) -> Ports:
         """The ports of blocking code."""
         if self._blocking is None:

@@ -17,6 +17,7 @@ from .core.verification import Route, Verification
 from .denylist import Denylist
 from .errors import AuthError, InvalidToken, MissingToken, SettingsError, Unavailable
 from .journal import logger
+from .keys import JwksKeys
 from .rules.credentials import carriers_in_order
 from .rules.routing import check_routes, kinds_overlap
 from .settings import Kind, OpaqueTokens, SignedTokens
@@ -98,6 +99,11 @@ class Verifier(Generic[KindT]):
         if len(token) > route.max_bytes:
             raise InvalidToken("too_large")
         return token.encode("utf-8", "surrogatepass"), route
+
+    def get_ready(self) -> None:
+        """Load what the first request would have to wait for; a door calls this when the app starts."""
+        if any(isinstance(kind, OpaqueTokens) or isinstance(kind.keys, JwksKeys) for kind in self.kinds):
+            self.connections.bring_in_http()
 
     def close(self) -> None:
         """Close the connections of blocking code; the next use opens new ones."""

@@ -179,6 +179,7 @@ class BearerMiddleware:
             await receive()
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             raise
+        self._doorway.verifier.get_ready()
         try:
             await self.app(scope, receive, send)
         finally:
