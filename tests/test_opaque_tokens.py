@@ -676,8 +676,9 @@ def test_takes_the_blame_when_the_provider_refuses_us(
             assert "WWW-Authenticate" not in refusal.headers()
             assert CLIENT_SECRET not in told_by(refusal)
             assert token not in told_by(refusal)
-        (line,) = log(logging.ERROR)
-        assert "client_secret" in line
+        lines = log(logging.ERROR)
+        assert 1 <= len(lines) <= 2  # one in each second
+        assert all("client_secret" in line for line in lines)
         assert not log(logging.WARNING)
         assert CLIENT_SECRET not in caplog.text
         assert court.asked == 2
