@@ -948,6 +948,7 @@ def test_asks_once_for_100_requests_with_one_token_over_redis(fleet: Court) -> N
     assert fleet.asked == 1
 
 
+@pytest.mark.timed
 def test_asks_no_more_than_32_questions_at_once(flavour: Flavour) -> None:
     with court_of(after(0.1, says()), flavour) as court:
         verdicts = court.judge(real_time=True).together([fresh() for _ in range(500)])
