@@ -24,13 +24,6 @@ settings.load_profile("bearerguard")
 
 _NONE_FOUND = "no server found"
 _MOST_WORKERS = 4
-_LONG_FILES = {
-    f"test_{name}.py"
-    for name in (
-        *("introspection_faults", "redis_bounds", "introspection_cache", "client_credentials_http", "key_sets"),
-        *("http", "websockets", "fleet", "introspection_fleet", "store_entries", "frameworks"),
-    )
-}
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -42,11 +35,6 @@ def pytest_xdist_auto_num_workers() -> int:
     if os.environ.get(REDIS_URL_VARIABLE):
         return 0
     return min(os.cpu_count() or 1, _MOST_WORKERS)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The files that take long first, so that no worker begins one when the others are done."""
-    items.sort(key=lambda item: item.path.name not in _LONG_FILES)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
