@@ -625,6 +625,41 @@ def test_takes_a_forged_entry_for_none(
     assert len(log()) == 1
 
 
+UNREADABLE = {
+    "one letter": b"1",
+    "two letters": b"1|",
+    "cut inside the names": b"1|d:3oX3",
+    "another version": b"2|d:AAAA|e30.AAAA",
+    "nothing": b"",
+    "no text": b"1|\xff|x",
+    "no text at all": b"\xff\xfe",
+}
+
+
+@pytest.mark.parametrize("left", UNREADABLE.values(), ids=UNREADABLE)
+def test_tells_of_an_entry_that_is_none_and_puts_a_good_one_in_its_place(
+    pair: Court, server: RedisServer, log: Callable[[], list[str]], left: bytes
+) -> None:
+    token = fresh()
+    assert pair.judge().verdict(token) == GOOD
+    key = entry_key(server)
+    server.cli("SET", key, left, "KEEPTTL")
+    assert [pair.judge().verdict(token) for _ in range(3)] == [GOOD] * 3
+    assert pair.asked == 2
+    (line,) = log()
+    assert FAILS_ITS_CHECK in line
+    assert server.cli("GET", key) != left
+
+
+def test_says_nothing_of_a_tombstone(pair: Court, server: RedisServer, log: Callable[[], list[str]]) -> None:
+    token = fresh()
+    assert pair.judge().verdict(token) == GOOD
+    server.cli("SET", entry_key(server), "0", "KEEPTTL")
+    assert pair.judge().verdict(token) == GOOD
+    assert pair.asked == 2
+    assert log() == []
+
+
 def test_leaves_a_good_entry_in_the_place_of_a_forged_one(fleet: Court, redis_server: RedisServer) -> None:
     token = fresh()
     assert fleet.judge().verdict(token) == GOOD

@@ -278,7 +278,8 @@ def test_what_is_no_entry_is_found_out_anew_and_replaced(
     shared: Shared, redis_server: RedisServer, command: tuple[str | int, ...]
 ) -> None:
     redis_server.cli(*command)
-    assert shared.recall("mine") == Recollection(None, leads=True)
+    is_text = command[0] == "SET" and command[2] != "0"
+    assert shared.recall("mine") == Recollection(None, leads=True, is_unreadable=is_text)
     assert not shared.recall("yours").leads
     shared.keep()
     assert shared.recall().entry == ENTRY
@@ -287,7 +288,7 @@ def test_what_is_no_entry_is_found_out_anew_and_replaced(
 def test_an_entry_that_is_no_text_is_none(shared: Shared, redis_server: RedisServer) -> None:
     redis_server.cli("MSET", key(NAME), b"1|d:token|\xff", key("epoch"), "1|0|a|7", key("d:token"), b"\xff")
     redis_server.cli("EXPIRE", key(NAME), 60)
-    assert shared.recall() == Recollection("1|0|a|7", leads=True)
+    assert shared.recall() == Recollection("1|0|a|7", leads=True, is_unreadable=True)
     shared.keep(over=True)
     redis_server.cli("DEL", key("d:token"))
     assert shared.recall().entry == ENTRY
@@ -343,7 +344,8 @@ def test_no_entry_is_worse_than_none_and_none_names_what_is_no_denial(
     for name in names or ():
         redis_server.cli("SET", key(name), name)
     found = shared.recall()
-    assert found == (Recollection(None) if names is None else _recalled(entry, names, found.seconds_left))
+    nothing = Recollection(None, is_unreadable=entry != "0")
+    assert found == (nothing if names is None else _recalled(entry, names, found.seconds_left))
     assert all(name[:2] in ("d:", "u:", "t:") for name in found.names)
 
 
@@ -448,7 +450,7 @@ def _hanging_up(answers: list[bytes | None]) -> Callable[[Command], Iterable[byt
 
 def test_asks_once_more_when_a_recollection_is_lost(flavour: Flavour) -> None:
     with (
-        scripted_redis(_hanging_up([None, b"*2\r\n:1\r\n$-1\r\n"])) as server,
+        scripted_redis(_hanging_up([None, b"*3\r\n:1\r\n$-1\r\n:0\r\n"])) as server,
         calls_to(RedisStore(server.url), flavour) as calls,
     ):
         assert Shared(calls).recall().leads
@@ -548,7 +550,7 @@ def test_what_is_no_entry_is_none_for_plain_commands(
     plain: Shared, own_redis_server: RedisServer, entry: bytes
 ) -> None:
     own_redis_server.cli("SET", key(NAME), entry, "EX", 60)
-    assert plain.recall() == Recollection(None, leads=True)
+    assert plain.recall() == Recollection(None, leads=True, is_unreadable=entry != b"0")
 
 
 @pytest.mark.parametrize("name", ["epoch", "d:token"])

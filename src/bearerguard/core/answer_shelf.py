@@ -23,12 +23,13 @@ class Recalled(NamedTuple):
 class AnswerShelf:
     """The place of one token, for one caller who may find out more about it."""
 
-    __slots__ = ("_keys", "_kind", "claim", "entries", "name")
+    __slots__ = ("_is_spoilt", "_keys", "_kind", "claim", "entries", "name")
 
     def __init__(self, entries: Entries, keys: EntryKeys, kind: str, digest: bytes) -> None:
         self.entries = entries
         self._keys = keys
         self._kind = kind
+        self._is_spoilt = False
         self.name = keys.name(digest)
         self.claim = secrets.token_urlsafe(12)
 
@@ -41,7 +42,9 @@ class AnswerShelf:
         """Keep an answer for the others, and let those go on who wait for it."""
         entry = self._keys.entry(self.name, answer, names)
         await self._try(
-            self.entries.keep(self.name, entry, claim=self.claim, seconds=seconds, over=False, within=STORE_SECONDS)
+            self.entries.keep(
+                self.name, entry, claim=self.claim, seconds=seconds, over=self._is_spoilt, within=STORE_SECONDS
+            )
         )
 
     async def retire(self) -> None:
@@ -51,6 +54,12 @@ class AnswerShelf:
     async def release(self) -> None:
         """Nothing was found out: whoever waits may try himself."""
         await self._try(self.entries.release(self.name, claim=self.claim, within=STORE_SECONDS))
+
+    def note_unreadable(self) -> None:
+        """What stands here is no entry at all; the next answer takes its place."""
+        if not self._is_spoilt:
+            self._is_spoilt = True
+            journal.entry_forged(self._kind)
 
     async def forget_forged(self, entry: str) -> None:
         """Take away an entry that is not ours."""

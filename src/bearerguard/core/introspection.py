@@ -19,13 +19,12 @@ PAUSE_SECONDS = 0.025
 PART_TO_WAIT = 0.5
 """For this part of the deadline we wait for another process that asks about the same token."""
 
-
 MOST_ASKING = 288
 """As many as may be under way and may wait at the provider. It holds before the store is asked: what strangers make up
 must not crowd out the checks of those who are known."""
 
-
 MOST_GONE = 1024
+"""So many inactive tokens are known as such, to keep out an answer about one that was asked for before."""
 
 
 class AnswerLife:
@@ -171,6 +170,8 @@ class OpaqueJudge:
         """The token as the entry has it, judged anew; None where there is none that is fresh and ours."""
         entry = reading.recollection.entry
         if entry is None:
+            if reading.recollection.is_unreadable:
+                shelf.note_unreadable()
             return None
         try:
             answer, names = shelf.read(entry)

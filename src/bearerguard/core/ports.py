@@ -34,7 +34,8 @@ class Spent(Enum):
 class Recollection:
     """What a store knows under one name, read in one step with all that a check needs.
 
-    `seconds_left` is infinite where the store cannot tell; the entry's own times bound it then.
+    `seconds_left` is infinite where the store cannot tell; the entry's own times bound it then. What stands there and
+    is neither an entry nor a tombstone `is_unreadable`, and counts as no entry.
     """
 
     epoch: str | None
@@ -43,6 +44,7 @@ class Recollection:
     names: Sequence[str] = ()
     marks: Sequence[str | None] = ()
     leads: bool = True
+    is_unreadable: bool = False
 
 
 class Entries(Protocol):

@@ -97,8 +97,8 @@ def _recollection(reply: Any) -> Recollection:
             return _hit(reply, None)
         case [bytes(hit), *marks]:
             return _hit(hit, marks)
-        case [int(leads), epoch]:
-            return Recollection(text_or_nothing(epoch), leads=leads == 1)
+        case [int(leads), epoch, int(unreadable)]:
+            return Recollection(text_or_nothing(epoch), leads=leads == 1, is_unreadable=unreadable == 1)
     raise StoreUnavailable("store_unreadable")
 
 
@@ -111,7 +111,7 @@ def _hit(hit: bytes, marks: list[object] | None) -> Recollection:
     entry = decoded(hit[begin + max(0, size) :])
     names = None if entry is None else named_in(entry)
     if names is None:
-        return Recollection(epoch)
+        return Recollection(epoch, is_unreadable=True)
     return Recollection(epoch, entry, int(match[1]) / 1000, names, _marks(marks, len(names)))
 
 

@@ -12,6 +12,7 @@ from .redis_wire import Refused
 TOMBSTONE_SECONDS = 60
 
 _MOST_NAMES = 3
+_TOMBSTONE = b"0"
 _ENTRY = re.compile(r"1\|([^|]*)\|")
 _DENIAL = re.compile(r"[dut]:[A-Za-z0-9_-]+")
 
@@ -34,7 +35,7 @@ class PlainEntries:
         entry = decoded(value) if isinstance(value, bytes) else None
         names = None if entry is None else named_in(entry)
         if names is None:
-            return Recollection(text_or_nothing(epoch))
+            return Recollection(text_or_nothing(epoch), is_unreadable=value not in (None, _TOMBSTONE))
         reply = await self._read("epoch", *names, within=end - self._commands.monotonic())
         present, *marks = texts_of(reply, 1 + len(names))
         return Recollection(present, entry, math.inf, names, marks)

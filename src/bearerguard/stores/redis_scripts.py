@@ -91,9 +91,9 @@ local function release(claim, own)
 end
 """
 
-# ARGV: the claim, its milliseconds. It returns {leads, epoch} where there is no entry, {hit, mark...} where a name is
-# marked, and else the hit alone: "milliseconds length-of-epoch " with epoch and entry behind, for one text is read
-# twice as fast as a list. A claim that cannot be written, for want of memory or on a replica, holds nobody up.
+# ARGV: the claim, its milliseconds. It returns {leads, epoch, unreadable} where there is no entry, {hit, mark...} where
+# a name is marked, and else the hit alone: "milliseconds length-of-epoch " with epoch and entry behind, for one text is
+# read twice as fast as a list. A claim that cannot be written, for want of memory or on a replica, holds nobody up.
 _RECALL = """
 local key = KEYS[1]
 local stem = string.match(key, "^[^}]*}:")
@@ -113,11 +113,12 @@ if left > 0 then
   if marks[1] or marks[2] or marks[3] then return {hit, unpack(marks)} end
   return hit
 end
+local unreadable = entry and entry ~= "0" and (not names or left < 0) and 1 or 0
 local claim = key .. ":claim"
 local holder = redis.call("MGET", claim)[1]
-if holder and holder ~= ARGV[1] and redis.call("PTTL", claim) > 0 then return {0, epoch} end
+if holder and holder ~= ARGV[1] and redis.call("PTTL", claim) > 0 then return {0, epoch, unreadable} end
 redis.pcall("SET", claim, ARGV[1], "PX", ARGV[2])
-return {1, epoch}
+return {1, epoch, unreadable}
 """
 
 # ARGV: the claim, the entry, its milliseconds, "over" or "".
