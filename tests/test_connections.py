@@ -238,6 +238,18 @@ def test_threads_share_the_connections_of_their_process(redis_server: RedisServe
     seconds_until(lambda: not ids_of(redis_server), at_most=2)
 
 
+def test_threads_that_come_first_at_the_same_time_share_them_too(redis_server: RedisServer) -> None:
+    for _ in range(20):
+        verifier, barrier = verifier_at(redis_server.url), threading.Barrier(16)
+
+        def first_use(_: int, barrier: threading.Barrier = barrier, verifier: Verifier[Any] = verifier) -> int:
+            barrier.wait(10)
+            return id(verifier.connections.blocking())
+
+        with ThreadPoolExecutor(16) as pool:
+            assert len({*pool.map(first_use, range(16))}) == 1
+
+
 def test_every_thread_refuses_what_one_has_revoked(redis_server: RedisServer) -> None:
     verifier = verifier_at(redis_server.url)
     with ThreadPoolExecutor(8) as pool:

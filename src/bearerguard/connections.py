@@ -22,9 +22,10 @@ class Connections:
     event loop. Those of a loop that has been closed are let go when the next loop asks for its own.
     """
 
+    _blocking: Ports | None = None
+
     def __init__(self, store: StoreLike | str, monotonic: Callable[[], float]) -> None:
         self._store = open_store(store, monotonic=monotonic)
-        self._blocking: Ports | None = None
         self._by_loop: dict[asyncio.AbstractEventLoop, Ports] = {}
 
     @property
@@ -41,9 +42,12 @@ class Connections:
 
     def blocking(self) -> Ports:
         """The ports of blocking code."""
-        if self._blocking is None:
-            self._blocking = Ports(self._store.sync_port(), _LateSyncFetch(), SyncFlight())
-        return self._blocking
+        if self._blocking is not None:
+            return self._blocking
+        made = Ports(self._store.sync_port(), _LateSyncFetch(), SyncFlight())
+        # One step, so that threads that come here at once share one.
+        shared: Ports = vars(self).setdefault("_blocking", made)
+        return shared
 
     def of_this_loop(self) -> Ports:
         """The ports of the running event loop."""
@@ -63,7 +67,7 @@ class Connections:
     def close(self) -> None:
         """Close the ports of blocking code."""
         self._let_go_of_closed_loops()
-        ports, self._blocking = self._blocking, None
+        ports: Ports | None = vars(self).pop("_blocking", None)
         if ports is not None:
             for port in _parts(ports):
                 if hasattr(port, "close"):

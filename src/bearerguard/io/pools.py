@@ -178,7 +178,3 @@ class _SyncBody:
         """Called once, when the body has been read or is of no more use."""
         self._inner.close()
         self._give_back()
-
-
-def _with_body(response: httpcore.Response, body: _AsyncBody | _SyncBody) -> httpcore.Response:
-    return httpcore.Response(response.status, headers=response.headers, content=body, extensions=response.extensions)
