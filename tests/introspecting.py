@@ -194,7 +194,7 @@ def commands_of(server: RedisServer, work: Callable[[], object]) -> list[str]:
         seen = [*itertools.takewhile(lambda line: b'"that is all"' not in line, lines)]
         stream.close()
     names = [line.split(b'"')[1].decode().upper() for line in seen if b" lua]" not in line]
-    return [name for name in names if name not in ("CLIENT", "HELLO")]
+    return [name for name in names if name not in ("CLIENT", "HELLO", "INFO")]
 
 
 def kept_in(server: RedisServer) -> dict[str, bytes]:

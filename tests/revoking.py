@@ -114,9 +114,9 @@ class Office:
         self._runner = runner
         self._closers: list[Callable[[], object]] = []
 
-    def desk(self, *kinds: SignedTokens, prefix: str | None = None) -> Desk:
+    def desk(self, *kinds: SignedTokens, **store_options: Any) -> Desk:
         """A new verifier; of `shop_settings()` where no kind is given."""
-        store = self.store if prefix is None else RedisStore(str(self.store), prefix=prefix)
+        store = RedisStore(str(self.store), **store_options) if store_options else self.store
         verifier = Verifier(*kinds or (shop_settings(),), store=store, clock=self.clock)
         desk = Desk(verifier, self._runner)
         self._closers.append(desk.close)

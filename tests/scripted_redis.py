@@ -12,6 +12,10 @@ from typing import BinaryIO, TypeAlias
 Command: TypeAlias = list[bytes]
 
 
+# What every new connection begins with; not for the script.
+_GREETINGS = {b"CLIENT": b"+OK\r\n", b"INFO": b"-ERR unknown command\r\n"}
+
+
 class Hangup(Exception):
     """Raised by a script to close the connection at once, with a reset."""
 
@@ -57,8 +61,8 @@ class ScriptedRedis:
                     self._reply(client, command)
 
     def _reply(self, client: socket.socket, command: Command) -> None:
-        if command[0] == b"CLIENT":
-            client.sendall(b"+OK\r\n")
+        if command[0] in _GREETINGS:
+            client.sendall(_GREETINGS[command[0]])
             return
         self.commands.append(command)
         for piece in self._answer(command):

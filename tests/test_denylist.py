@@ -482,9 +482,10 @@ def test_redis_keeps_an_entry_for_as_long_as_it_can_matter(
     for method, what, options in calls:
         getattr(denylist, method)(what, **options)
     lives = lives_of(redis_server)
-    assert lives.keys() == {name, "ep"}
+    assert lives.keys() == {name, "ep", "lo"}
     assert seconds - 5 < lives[name] <= seconds
     assert lives["ep"] < 0
+    assert lives["lo"] < 0
 
 
 @pytest.mark.parametrize(
@@ -580,6 +581,7 @@ def test_the_key_layout_is_for_good(redis_office: Office, redis_server: RedisSer
     signed = hashlib.sha256(nameless.rpartition(".")[0].encode()).hexdigest()
     expected = {
         "epoch",
+        "log",
         f"d:{digest('token-id', AUTHORITY, '5f7c0f5e')}",
         f"d:{digest('signing-input', AUTHORITY, signed)}",
         f"s:{digest('token-id', AUTHORITY, 'spent')}",
@@ -603,7 +605,7 @@ def test_values_carry_a_version_and_a_number(redis_office: Office, redis_server:
 def test_all_keys_of_a_prefix_share_one_slot(redis_office: Office, redis_server: RedisServer, prefix: str) -> None:
     revoke_everything(redis_office.desk(prefix=prefix))
     keys = [key.decode() for key in redis_server.cli("KEYS", "*")]
-    assert len(keys) == 6
+    assert len(keys) == 7
     assert all(key.startswith(prefix) for key in keys)
     assert {key[key.index("{") + 1 : key.index("}")] for key in keys} == {prefix.rstrip(":")}
 
@@ -638,7 +640,9 @@ def test_redis_hears_no_token_no_id_and_no_name(redis_office: Office, redis_serv
 
 def dump_of(server: RedisServer) -> dict[bytes, bytes]:
     """Every key of the server, and its value."""
-    return {key: server.cli("GET", key) for key in server.cli("KEYS", "*")}
+    strings = [key for key in server.cli("KEYS", "*") if server.cli("TYPE", key) == b"string"]
+    streams = {key: server.cli("XRANGE", key, "-", "+") for key in server.cli("KEYS", "*") if key not in strings}
+    return {key: server.cli("GET", key) for key in strings} | streams
 
 
 @contextmanager
@@ -750,7 +754,7 @@ def refusal_of(call: Callable[[], object]) -> StoreUnavailable:
 # --- Redis: one round trip -------------------------------------------------------------------------------------------
 
 
-GREETINGS = ("HELLO", "CLIENT", "SELECT", "AUTH")
+GREETINGS = ("HELLO", "CLIENT", "SELECT", "AUTH", "INFO")
 
 
 def test_a_check_is_one_mget(redis_office: Office, redis_server: RedisServer) -> None:

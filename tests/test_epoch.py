@@ -14,7 +14,7 @@ import pytest
 
 from bearerguard import SettingsError, StoreUnavailable, TokenRevoked, Verifier, journal
 from bearerguard.core.denylist import Revocations
-from bearerguard.core.ports import Ports, Spent, Store, run_sync
+from bearerguard.core.ports import Ports, Spent, Store, StorePolicy, run_sync
 from bearerguard.stores import RedisStore
 from tests.hostile import GOOD
 from tests.revoking import (
@@ -334,10 +334,10 @@ def test_a_server_that_restarts_empty_has_forgotten(own_office: Office, own_redi
     assert (first.verdict(latest), second.verdict(latest)) == (GOOD, GOOD)
 
 
-def test_a_server_that_restarts_with_all_it_knew_has_forgotten_nothing(
+def test_a_durable_server_that_restarts_has_forgotten_nothing(
     own_office: Office, own_redis_server: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    desk, gone, kept = own_office.desk(), token_at(own_office, 60), token_at(own_office, 60, jti="kept", sub="bob")
+    desk, gone, kept = own_office.desk(durable=True), token_at(own_office, 60), token_at(own_office, 60, jti="kept", sub="bob")
     desk.denylist.revoke(desk.verify(gone))
     assert desk.verdict(kept) == GOOD
     own_redis_server.cli("SAVE")
@@ -459,6 +459,8 @@ class Meddled:
     keeps_epoch = True
     is_blank = False
     entries = None
+    memory = None
+    policy = StorePolicy()
 
     def __init__(self, store: Store, meddle: Callable[[], object]) -> None:
         self._store = store
@@ -595,7 +597,8 @@ def test_nobody_listens(flavour: Flavour) -> None:
 def test_a_server_that_is_gone_is_503_and_well_again_when_it_is_back(
     own_office: Office, own_redis_server: RedisServer, fault: str
 ) -> None:
-    desk, known, gone = own_office.desk(), token_at(own_office, sub="bob"), token_at(own_office, 1)
+    desk = own_office.desk(durable=True)
+    known, gone = token_at(own_office, sub="bob"), token_at(own_office, 1)
     desk.denylist.revoke_user("ana", issued_before=own_office.clock.now - 1)
     assert (desk.verdict(known), desk.verdict(gone)) == (GOOD, "revoked")
     own_redis_server.cli("SAVE")

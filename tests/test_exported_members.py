@@ -62,12 +62,15 @@ MODULES = (
     "bearerguard",
     *DOORS,
     "bearerguard.carriers",
+    "bearerguard.events",
     "bearerguard.fastapi",
     "bearerguard.flask",
+    "bearerguard.otel",
     "bearerguard.platforms.jtl",
     "bearerguard.platforms.oauth",
     "bearerguard.platforms.shopify",
     "bearerguard.platforms.whatalo",
+    "bearerguard.sinks",
 )
 
 

@@ -21,14 +21,17 @@ HOUSE = Path(__file__).resolve().parent.parent / "src" / "bearerguard"
 # Every room, with the modules and packages in it.
 ROOMS: Mapping[str, frozenset[str]] = {
     "words": frozenset(
-        ["errors", "encoding", "checks", "carriers", "claim_rules", "claims", "keys", "settings", "access", "journal"],
+        [
+            *("errors", "encoding", "checks", "carriers", "claim_rules", "claims", "keys", "settings", "access"),
+            *("events", "sinks", "journal"),
+        ],
     ),
     "rules": frozenset({"rules"}),
     "core": frozenset({"core"}),
     "io": frozenset({"io"}),
     "stores": frozenset({"stores"}),
     "front": frozenset({"client_credentials", "connections", "denylist", "verifier"}),
-    "doors": frozenset({"asgi", "wsgi", "fastapi", "flask", "doorway", "guards", "signatures", "views"}),
+    "doors": frozenset({"asgi", "wsgi", "fastapi", "flask", "doorway", "guards", "signatures", "views", "otel"}),
     "platforms": frozenset({"platforms"}),
     "entrance": frozenset({"__init__"}),
 }
@@ -39,7 +42,7 @@ BELOW: Mapping[str, frozenset[str]] = {
     "rules": frozenset({"words"}),
     "core": frozenset({"words", "rules"}),
     "io": frozenset({"words", "core"}),
-    "stores": frozenset({"words", "core"}),
+    "stores": frozenset({"words", "rules", "core"}),
     "front": frozenset({"words", "rules", "core", "io", "stores"}),
     "doors": frozenset({"words", "rules", "core", "front"}),
     # Presets are settings, hence words; the one for access tokens of the app's own gives a ClientCredentials.
@@ -59,13 +62,14 @@ FOREIGN: Mapping[str, tuple[str, ...]] = {
     "werkzeug": ("wsgi", "flask"),
     "fastapi": ("fastapi",),
     "flask": ("flask",),
+    "opentelemetry": ("otel",),
     "_typeshed": ("wsgi", "flask"),
 }
 
 # What must not be imported along.
 HEAVY = (
     *("httpx", "httpx2", "httpcore", "redis", "starlette", "werkzeug", "cryptography", "jwt"),
-    *("fastapi", "flask", "anyio"),
+    *("fastapi", "flask", "anyio", "opentelemetry"),
 )
 
 # The doors know one framework each; what they share is no framework's.
@@ -212,7 +216,7 @@ def test_the_core_waits_for_its_ports_only(module: str) -> None:
         return
     named = {found.target.split(".")[0] for found in imports() if found.module == module and not found.is_ours}
     assert named & {"asyncio", "socket", "ssl", "http", "threading", "os", "io", "subprocess", "select"} <= (
-        {"threading", "os"} if module == "journal" else set()
+        {"threading", "os"} if module == "sinks" else set()
     )
 
 
@@ -234,7 +238,9 @@ def loaded_by(statement: str) -> set[str]:
         pytest.param("import bearerguard.asgi", ("starlette", "anyio"), id="the ASGI door"),
         pytest.param("import bearerguard.wsgi", ("werkzeug",), id="the WSGI door"),
         pytest.param("import bearerguard.flask", ("werkzeug", "flask"), id="Flask"),
-        pytest.param("import bearerguard.fastapi", ("starlette", "anyio", "fastapi"), id="FastAPI"),
+        pytest.param("import bearerguard.fastapi", ("starlette", "anyio", "fastapi", "opentelemetry"), id="FastAPI"),
+        pytest.param("import bearerguard.otel", ("opentelemetry",), id="OpenTelemetry"),
+        pytest.param("import bearerguard.events, bearerguard.sinks", (), id="events"),
         pytest.param("from bearerguard.platforms import jtl, oauth, shopify, whatalo", (), id="the presets"),
         pytest.param(
             "import bearerguard; bearerguard.RedisStore('redis://localhost')", ("redis",), id="a store in Redis"
@@ -246,7 +252,7 @@ def test_imports_nothing_heavy_along(statement: str, may_load: tuple[str, ...]) 
     unwanted = set(HEAVY) - set(may_load)
     # redis-py brings in its own friends where they are installed.
     if "redis" in may_load:
-        unwanted -= {"jwt", "cryptography", "httpx", "httpcore", "anyio"}
+        unwanted -= {"jwt", "cryptography", "httpx", "httpcore", "anyio", "opentelemetry"}
     assert loaded_by(statement) & unwanted == set()
 
 

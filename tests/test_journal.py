@@ -18,6 +18,7 @@ import pytest
 
 import bearerguard.asgi
 from bearerguard import (
+    AuthError,
     BearerguardError,
     InvalidToken,
     JwksKeys,
@@ -26,11 +27,13 @@ from bearerguard import (
     SignedTokens,
     StoreUnavailable,
     TokenExpired,
+    Unavailable,
     Verifier,
     journal,
     single_use,
 )
 from bearerguard.errors import REASONS
+from bearerguard.events import TokenRefused
 from bearerguard.journal import Allowance
 from tests.doors import WORLDS, Ask, World, bearer
 from tests.hostile import GOOD, Clock, claims, settings
@@ -102,10 +105,15 @@ def test_counts_nearly_right_among_many_threads() -> None:
     assert 3000 < kept_back <= 3990
 
 
+def say_refused(error: AuthError | Unavailable) -> None:
+    """Let the log say that a request was refused."""
+    journal.to_log(TokenRefused.of(error))
+
+
 @pytest.mark.parametrize("reason", sorted(REASONS))
 def test_says_each_reason_by_its_word(reason: str, log: Callable[[], list[str]]) -> None:
     error = StoreUnavailable(reason) if "unavailable" in reason else InvalidToken(reason)
-    journal.refused(error)
+    say_refused(error)
     (line,) = log()
     assert line.startswith(f"refused {error.status} {reason}: ")
     assert "\n" not in line
@@ -113,22 +121,22 @@ def test_says_each_reason_by_its_word(reason: str, log: Callable[[], list[str]])
 
 def test_each_reason_has_an_allowance_of_its_own(log: Callable[[], list[str]], clock: Clock) -> None:
     for _ in range(50):
-        journal.refused(TokenExpired())
-        journal.refused(MissingToken())
+        say_refused(TokenExpired())
+        say_refused(MissingToken())
     assert len(log()) == 20
     clock.now += 1
-    journal.refused(TokenExpired())
+    say_refused(TokenExpired())
     assert log()[-1].endswith("(and 40 more like it)")
-    journal.refused(TokenExpired())
+    say_refused(TokenExpired())
     assert "more like it" not in log()[-1]
 
 
 def test_what_nobody_listens_to_is_not_counted(caplog: pytest.LogCaptureFixture, clock: Clock) -> None:
     caplog.set_level(logging.ERROR)
     for _ in range(50):
-        journal.refused(TokenExpired())
+        say_refused(TokenExpired())
     caplog.set_level(logging.DEBUG)
-    journal.refused(TokenExpired())
+    say_refused(TokenExpired())
     assert [record.getMessage() for record in caplog.records] == ["refused 401 expired: the token has expired"]
 
 

@@ -32,6 +32,7 @@ from bearerguard.stores.gate import Gate
 from bearerguard.stores.layout import DEFAULT_PREFIX, KeyLayout
 from bearerguard.stores.redis_async import AsyncWire
 from bearerguard.stores.redis_port import RedisPort
+from bearerguard.stores.redis_server import ServerWatch
 from bearerguard.stores.redis_sync import SyncWire
 from bearerguard.stores.redis_wire import WireError
 from tests.scripted_redis import Command, Hangup, bulk, echoed, scripted_redis
@@ -324,6 +325,7 @@ class _Line:
 
     def __init__(self, does: BaseException | None) -> None:
         self._does = does
+        self.watch = ServerWatch()
         self.came_back: list[str] = []
 
     def _reply(self) -> object:
@@ -347,6 +349,8 @@ class _SyncLine(_Line):
     def drop(self, connection: Any) -> None:
         self.came_back.append("dropped")
 
+    def leave(self) -> None: ...
+
     def close(self) -> None: ...
 
     def after_fork(self) -> None: ...
@@ -368,6 +372,8 @@ class _AsyncLine(_Line):
 
     async def drop(self, connection: Any) -> None:
         self.came_back.append("dropped")
+
+    def leave(self) -> None: ...
 
     async def close(self) -> None: ...
 

@@ -10,15 +10,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bearerguard import Claims, StoreUnavailable, TokenRevoked
+from bearerguard.rules.epochs import EPOCH_NAME, Epoch, check_epoch, continues, epoch
 from bearerguard.rules.revocation import (
-    EPOCH_NAME,
     MARGIN_SECONDS,
-    Epoch,
-    check_epoch,
     check_marks,
-    continues,
     denial_names,
-    epoch,
     identity_of,
     keep_seconds,
     spent_name,

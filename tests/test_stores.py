@@ -221,7 +221,7 @@ def test_redis_keys_share_one_hash_tag(redis_port: Calls, redis_server: RedisSer
     redis_port.raise_mark("u:one", 5)
     redis_port.spend("s:one", "nonce", epoch=redis_port.read("epoch")[0])
     keys = redis_server.cli("KEYS", "*")
-    assert sorted(keys) == [key("epoch").encode(), key("s:one").encode(), key("u:one").encode()]
+    assert sorted(keys) == [key(name).encode() for name in ("epoch", "log", "s:one", "u:one")]
 
 
 def test_prefixes_do_not_see_each_other(redis_server: RedisServer, flavour: Flavour) -> None:
@@ -505,8 +505,14 @@ def test_reads_a_redis_url(url: str, kind: str, arguments: dict[str, Any]) -> No
         pytest.param("unix://run/s3cret.sock", "unix:///path", id="two slashes"),
         pytest.param("unix://", "unix:///path", id="no path"),
         pytest.param("rediss://h?ssl_cert_reqs=optional", "ssl_cert_reqs=required", id="half checked"),
-        pytest.param("redis+sentinel://h/mymaster", "not supported yet", id="sentinel"),
-        pytest.param("rediss+cluster://h", "not supported yet", id="cluster"),
+        pytest.param("redis+sentinel://:s3cret@h:26379", "names no service", id="sentinel without a service"),
+        pytest.param("redis+sentinel://:s3cret@h,/m", "a host that cannot be read", id="sentinel without a host"),
+        pytest.param("redis+sentinel://:s3cret@h:0/m", "a host that cannot be read", id="sentinel at port zero"),
+        pytest.param("redis+sentinel://:s3cret@h/m/one", "whole number", id="sentinel's database by name"),
+        pytest.param("redis+sentinel://h/m?socket_timeout=9", "'socket_timeout'", id="sentinel's timeout"),
+        pytest.param("redis+cluster://:s3cret@h/1", "database 0 alone", id="cluster's database"),
+        pytest.param("redis+cluster://h?sentinel_password=s3cret", "'sentinel_password'", id="cluster's sentinel"),
+        pytest.param("unix+sentinel://:s3cret@h/m", "cannot be read", id="sentinel over a socket"),
         pytest.param("http://h", "cannot be read", id="another scheme"),
     ],
 )
@@ -630,7 +636,9 @@ def _blocking_pool_client() -> object:
         pytest.param(lambda: redis.Redis(), "retries|longer than", id="redis-py's defaults"),
         pytest.param(lambda: redis.asyncio.Redis(), "retries|longer than", id="redis-py's async defaults"),
         pytest.param(lambda: _sentinel_client("slave_for"), "replicas", id="replica"),
-        pytest.param(lambda: _sentinel_client("master_for"), "Sentinel is not supported yet", id="sentinel"),
+        pytest.param(
+            lambda: redis.asyncio.RedisCluster("h"), "'redis\\+cluster://host:6379,host:6379'", id="cluster"
+        ),
         pytest.param(_blocking_pool_client, "longer than 1 s", id="pool that waits"),
         pytest.param(lambda: object(), "not a object", id="no client"),
         pytest.param(lambda: 7, "not a int", id="a number"),
@@ -680,8 +688,7 @@ def test_opens_a_memory_with_the_clock_it_is_given() -> None:
 @pytest.mark.parametrize(
     ("where", "said"),
     [
-        ("redis+sentinel://h/m", "not supported yet"),
-        ("redis+cluster://h", "not supported yet"),
+        ("redis+sentinels://h/m", "'redis+sentinel://'"),
         ("memory", "'memory://'"),
         ("memory://x", "'memory://'"),
         ("localhost:6379", "'redis://localhost:6379/0'"),

@@ -8,13 +8,15 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeVar
 
+from . import sinks
 from .access import as_raised
 from .checks import check_seconds, check_text, check_time
-from .claims import Claims
+from .claims import Claims, origin_of
 from .connections import Connections
 from .core.denylist import Revocations
 from .core.ports import Ports, run_sync
 from .errors import AuthError, SettingsError, TokenRevoked, Unavailable
+from .events import Revoked
 from .rules.revocation import (
     denial_names,
     identity_of,
@@ -208,6 +210,8 @@ class Denylist:
         name = token_name(_identity(claims))
         keep = keep_seconds(self._end_of(claims, now), now=now)
         await self._revocations.revoke([name], int(now), ports.store, keep_seconds=keep)
+        origin = origin_of(claims)
+        _tell("token", () if origin is None else origin[:1])
 
     def _end_of(self, claims: Claims, now: float) -> float:
         if claims.expires_at is not None:
@@ -217,21 +221,25 @@ class Denylist:
     async def _revoke_id(self, token_id: str, until: float, authority: str | None, ports: Ports) -> None:
         check_text("token_id", token_id)
         check_time("until", until)
-        names = {token_name(token_identity(kind.vouched_by, token_id)) for kind in self._of(authority)}
+        authorities = {kind.vouched_by for kind in self._of(authority)}
+        names = {token_name(token_identity(each, token_id)) for each in authorities}
         now = self._clock()
         await self._revocations.revoke(names, int(now), ports.store, keep_seconds=keep_seconds(until, now=now))
+        _tell("token", authorities)
 
     async def _revoke_user(self, user: str, before: float | None, authority: str | None, ports: Ports) -> None:
         kinds = self._of(authority)
         spelt = _spelt_by([(kind, kind.normalised_user) for kind in kinds], user)
         names = {user_name(kind.vouched_by, text) for kind, text in spelt}
         await self._raise_watermarks(names, before, [kind for kind, _ in spelt], ports)
+        _tell("user", {kind.vouched_by for kind, _ in spelt})
 
     async def _revoke_tenant(self, tenant: str, before: float | None, authority: str | None, ports: Ports) -> None:
         kinds = self._of(authority)
         spelt = _spelt_by([(kind, kind.normalised_tenant) for kind in kinds], tenant)
         names = {tenant_name(kind.vouched_by, text) for kind, text in spelt}
         await self._raise_watermarks(names, before, [kind for kind, _ in spelt], ports)
+        _tell("tenant", {kind.vouched_by for kind, _ in spelt})
 
     async def _raise_watermarks(
         self, names: Iterable[str], before: float | None, kinds: Sequence[Revocable], ports: Ports
@@ -260,6 +268,11 @@ class Denylist:
             known = ", ".join(sorted({repr(kind.vouched_by) for kind in self._kinds}))
             raise SettingsError(f"{authority!r} is no authority of this denylist; it has {known}")
         return kinds
+
+
+def _tell(what: Literal["token", "user", "tenant"], authorities: Iterable[str]) -> None:
+    """Tell of a revocation that the store has confirmed."""
+    sinks.tell(Revoked(what=what, authorities=tuple(sorted(authorities))))
 
 
 def _identity(claims: Claims) -> str:

@@ -6,13 +6,14 @@ import json
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
-from . import journal
+from . import sinks
 from .access import Access
 from .carriers import BEARER, Header, Query
 from .connections import Connections
 from .core.ports import Ports
 from .core.recall import Verdict
 from .errors import AuthError, Challenge, MissingToken, SettingsError, Unavailable
+from .events import TokenAccepted, TokenRefused
 from .rules.credentials import Head, Presented, presented
 from .rules.passage import exempt_paths, is_preflight
 from .rules.resource_metadata import metadata_page
@@ -105,9 +106,14 @@ class Doorway:
             raise MissingToken
         await self._verification.spend(access.verdict, ports)
 
+    def tell_acceptance(self, verdict: Verdict) -> None:
+        """Tell that a request passes with its token; doors ask before whether anybody listens."""
+        claims = verdict.claims
+        sinks.tell(TokenAccepted(kind=claims.kind, tenant=claims.tenant, seen_before=verdict.seen_before))
+
     def dress(self, error: AuthError | Unavailable, scopes: tuple[str, ...] = ()) -> None:
-        """Give `error` the challenge and the headers that this door's answers carry, and log it."""
-        journal.refused(error)
+        """Give `error` the challenge and the headers that this door's answers carry, and tell of it."""
+        sinks.tell(TokenRefused.of(error))
         challenge = Challenge(self._realm, scopes, None if self.page is None else self.page.url)
         error.answer_with(challenge, refusal_headers(error, self.verifier.kinds))
 

@@ -61,6 +61,8 @@ REASONS: Mapping[str, str] = {
     "keys_unavailable": "the key set could not be fetched",
     "store_unavailable": "the store could not be asked",
     "store_unreadable": "the store holds a value that cannot be read",
+    "store_unconfirmed": "the store took the revocation, but no replica confirmed it",
+    "store_evicts": "the store may drop what it was told to keep, and the settings refuse such a store",
     "token_state_unknown": "the store did not confirm, so the one-time token may be spent",
 }
 

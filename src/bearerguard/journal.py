@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any, NamedTuple
 
-from .errors import AuthError, MissingToken, Unavailable
+from . import events
+from .errors import REASONS
 
 logger = logging.getLogger("bearerguard")
 
@@ -43,96 +45,139 @@ class Allowance:
 _allowances: dict[str, Allowance] = {}
 
 
-def refused(error: AuthError | Unavailable) -> None:
-    """A request was refused; the reason word says why, also where the caller is told less."""
-    level = logging.INFO if isinstance(error, MissingToken) else logging.WARNING
-    kind = f" (kind {error.kind})" if error.kind else ""
-    _say(level, error.reason, f"refused {error.status} {error.reason}: {error}{kind}")
+class Line(NamedTuple):
+    """What is said of an event: how loudly, and what it counts as where lines are kept back."""
+
+    level: int
+    subject: str
+    text: str
+    per_second: int = 1
 
 
-def closed(code: int, cause: AuthError | Unavailable) -> None:
-    """An open WebSocket was closed, because its token ended or could not be asked about."""
-    _say(logging.INFO, f"closed {cause.reason}", f"closed a WebSocket with {code} {cause.reason}: {cause}")
+def to_log(event: events.Event) -> None:
+    """The sink that says it in the log of `bearerguard`; there from the beginning, until `set_sinks` leaves it out."""
+    line_of = _LINES.get(type(event))
+    if line_of is not None:
+        _say(line_of(event))
 
 
-def failed(component: str, error: BaseException, *, elapsed: float) -> None:
-    """A component could not be asked: what it was, the class of the error, how long it took."""
-    cause = error.__cause__ or error
-    text = f"{component} failed after {elapsed:.3f} s: {type(cause).__name__}"
-    _say(logging.WARNING, component, text, per_second=1)
+def _refused(event: events.TokenRefused) -> Line:
+    level = logging.INFO if event.reason == "missing_token" else logging.WARNING
+    kind = f" (kind {event.kind})" if event.kind else ""
+    text = f"refused {event.status} {event.reason}: {event.detail}{kind}"
+    return Line(level, event.reason, text, LINES_PER_SECOND)
 
 
-@contextmanager
-def told_if_unavailable(component: str) -> Generator[None, None, None]:
-    """Say so, if what is done in here raises `Unavailable`."""
-    started = time.monotonic()
-    try:
-        yield
-    except Unavailable as error:
-        failed(component, error, elapsed=time.monotonic() - started)
-        raise
+def _closed(event: events.WebSocketClosed) -> Line:
+    text = f"closed a WebSocket with {event.code} {event.reason}: {REASONS[event.reason]}"
+    return Line(logging.INFO, f"closed {event.reason}", text, LINES_PER_SECOND)
 
 
-def client_refused(component: str) -> None:
-    """The provider does not know us by the credentials of our settings; no caller is to blame."""
-    text = f"{component}: the provider refused our own client_id and client_secret; check them in the settings"
-    _say(logging.ERROR, f"credentials of {component}", text, per_second=1)
+def _passed_unchecked(event: events.PassedUnchecked) -> Line:
+    text = f"the {event.dependency} could not be asked, and the settings let the request pass (kind {event.kind})"
+    return Line(logging.WARNING, f"passed without {event.dependency}", text)
 
 
-def provider_mismatch(component: str, what: str) -> None:
-    """The provider's metadata cannot be used with our settings."""
-    _say(logging.ERROR, f"metadata of {component}", f"{component}: {what}", per_second=1)
+def _rule_raised(event: events.RuleRaised) -> Line:
+    text = f"the rule {event.rule} raised {event.error}; the token was refused"
+    return Line(logging.ERROR, f"rule {event.rule}", text, LINES_PER_SECOND)
 
 
-def old_client_secret_used(component: str, index: int) -> None:
-    """The provider took a client secret that is not the newest; while this is said, the old one is still needed."""
-    text = f"{component}: the provider refused the newest client secret and took the one at index {index}"
-    _say(logging.WARNING, f"old client secret of {component}", text, per_second=1)
+def _failed(event: events.ComponentFailed) -> Line:
+    text = f"{event.component} failed after {event.elapsed:.3f} s: {event.error}"
+    return Line(logging.WARNING, event.component, text)
 
 
-def entry_forged(component: str) -> None:
-    """A shared entry was not written by one who knows the client secret, or was put in another's place."""
-    text = f"{component}: an entry in the store fails its check and is not used; somebody else may write to the store"
-    _say(logging.WARNING, f"forged entry of {component}", text, per_second=1)
+def _client_refused(event: events.ClientRefused) -> Line:
+    text = f"{event.component}: the provider refused our own client_id and client_secret; check them in the settings"
+    return Line(logging.ERROR, f"credentials of {event.component}", text)
 
 
-def entry_not_kept(component: str, error: BaseException) -> None:
-    """An entry could not be shared, which costs another call and nothing else."""
-    cause = error.__cause__ or error
-    text = f"{component}: an entry could not be kept in the store: {type(cause).__name__}"
-    _say(logging.WARNING, f"entry of {component}", text, per_second=1)
+def _metadata_unusable(event: events.MetadataUnusable) -> Line:
+    return Line(logging.ERROR, f"metadata of {event.component}", f"{event.component}: {event.what}")
 
 
-def old_secret_used(index: int) -> None:
-    """A token was signed with a secret that is not the newest; while this is said, the old one is still needed."""
-    _say(logging.INFO, "old secret", f"a token was signed with the shared secret at index {index}", per_second=1)
+def _forged(event: events.CacheForged) -> Line:
+    what = "an entry in the store fails its check and is not used; somebody else may write to the store"
+    return Line(logging.WARNING, f"forged entry of {event.component}", f"{event.component}: {what}")
 
 
-def rule_raised(name: str, error: BaseException) -> None:
-    """A rule or check of the settings raised, which refuses the token and is a bug of the rule."""
-    _say(logging.ERROR, f"rule {name}", f"the rule {name} raised {type(error).__name__}; the token was refused")
+def _not_kept(event: events.CacheNotKept) -> Line:
+    text = f"{event.component}: an entry could not be kept in the store: {event.error}"
+    return Line(logging.WARNING, f"entry of {event.component}", text)
 
 
-def _say(level: int, subject: str, text: str, *, per_second: int = LINES_PER_SECOND) -> None:
-    if not logger.isEnabledFor(level):
+def _old_client_secret(event: events.OldClientSecretUsed) -> Line:
+    what = f"the provider refused the newest client secret and took the one at index {event.index}"
+    return Line(logging.WARNING, f"old client secret of {event.component}", f"{event.component}: {what}")
+
+
+def _old_secret(event: events.OldSecretUsed) -> Line:
+    return Line(logging.INFO, "old secret", f"a token was signed with the shared secret at index {event.index}")
+
+
+def _met_empty(event: events.StoreMetEmpty) -> Line:
+    if event.trusted:
+        text = "the store is empty; it is trusted as a new one, and an epoch is begun"
+    else:
+        text = "the store is empty; tokens issued before now are refused until they would have ended"
+    return Line(logging.WARNING, "empty store", text)
+
+
+def _forgot(_: events.StoreForgot) -> Line:
+    text = "the store has lost its memory; tokens issued before now are refused until they would have ended"
+    return Line(logging.ERROR, "store forgot", text)
+
+
+def _evicts(event: events.StoreEvicts) -> Line:
+    text = f"the store throws revocations away when it is full: set maxmemory-policy noeviction (it is {event.policy})"
+    return Line(logging.WARNING, "store evicts", text)
+
+
+def _unwatched(_: events.StoreUnwatched) -> Line:
+    text = "we may not run INFO on the store, so its restarts and its eviction policy go unseen; add +info to its user"
+    return Line(logging.WARNING, "store unwatched", text)
+
+
+def _dropped(event: events.ReplicaDropped) -> Line:
+    text = f"the replica of the denylist is dropped, and checks go to the store: {event.why}"
+    return Line(logging.WARNING, "replica", text)
+
+
+# What is missing here is good news, and no line is written about it.
+_LINES: Mapping[type[events.Event], Callable[[Any], Line]] = {
+    events.TokenRefused: _refused,
+    events.WebSocketClosed: _closed,
+    events.PassedUnchecked: _passed_unchecked,
+    events.RuleRaised: _rule_raised,
+    events.ComponentFailed: _failed,
+    events.StoreFailed: _failed,
+    events.ProviderFailed: _failed,
+    events.ClientRefused: _client_refused,
+    events.MetadataUnusable: _metadata_unusable,
+    events.CacheForged: _forged,
+    events.CacheNotKept: _not_kept,
+    events.OldClientSecretUsed: _old_client_secret,
+    events.OldSecretUsed: _old_secret,
+    events.StoreMetEmpty: _met_empty,
+    events.StoreForgot: _forgot,
+    events.StoreEvicts: _evicts,
+    events.StoreUnwatched: _unwatched,
+    events.ReplicaDropped: _dropped,
+}
+
+
+def sink_raised(name: str, error: Exception) -> None:
+    """A sink raised, which is a bug of the sink; where it is the log itself that raises, nobody is left to tell."""
+    text = f"the sink {name} raised {type(error).__name__}; it missed an event"
+    with suppress(Exception):
+        _say(Line(logging.ERROR, f"sink {name}", text))
+
+
+def _say(line: Line) -> None:
+    if not logger.isEnabledFor(line.level):
         return
-    allowance = _allowances.setdefault(subject, Allowance(per_second))
+    allowance = _allowances.setdefault(line.subject, Allowance(line.per_second))
     kept_back = allowance.take(time.monotonic())
     if kept_back is not None:
-        logger.log(level, "%s%s", text, f" (and {kept_back} more like it)" if kept_back else "")
-
-
-def store_met_empty() -> None:
-    """The store holds no epoch, and this process has seen none: it is new, or it lost its memory while we were away."""
-    _say(
-        logging.WARNING,
-        "empty store",
-        "the store is empty; it is trusted as a new one, and an epoch is begun",
-        per_second=1,
-    )
-
-
-def store_forgot() -> None:
-    """The store no longer shows what it showed us before."""
-    text = "the store has lost its memory; tokens issued before now are refused until they would have ended"
-    _say(logging.ERROR, "store forgot", text, per_second=1)
+        logger.log(line.level, "%s%s", line.text, f" (and {kept_back} more like it)" if kept_back else "")

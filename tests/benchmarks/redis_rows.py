@@ -20,9 +20,10 @@ import redis.retry
 
 from bearerguard import OpaqueTokens, RedisStore, Verifier
 from bearerguard.core.ports import run_sync
-from bearerguard.stores.redis_address import redis_address
-from bearerguard.stores.redis_async import AsyncWire, OwnAsyncLine
-from bearerguard.stores.redis_sync import OwnSyncLine, SyncWire
+from bearerguard.stores.redis_async import AsyncWire
+from bearerguard.stores.redis_lines import lines_to
+from bearerguard.stores.redis_server import ServerWatch
+from bearerguard.stores.redis_sync import SyncWire
 from tests.servers import redis_binaries, start_redis
 
 from . import provider
@@ -185,7 +186,7 @@ class _AsyncSide:
         self.url = url
         self.client: Any = redis.asyncio.Redis.from_url(url, retry=retry, **_SECONDS)
         self._runner = runner
-        self._wire = AsyncWire(OwnAsyncLine(redis_address(url)))
+        self._wire = AsyncWire(lines_to(url, "epoch").async_line(ServerWatch()))
 
     def verify(self, verifier: Verifier[OpaqueTokens], token: str) -> Awaitable[Any]:
         return verifier.averify(token)
@@ -215,7 +216,7 @@ class _BlockingSide:
     def __init__(self, url: str, _: asyncio.Runner) -> None:
         self.url = url
         self.client: Any = redis.Redis.from_url(url, retry=redis.retry.Retry(redis.backoff.NoBackoff(), 0), **_SECONDS)
-        self._wire = SyncWire(OwnSyncLine(redis_address(url)))
+        self._wire = SyncWire(lines_to(url, "epoch").sync_line(ServerWatch()))
 
     def verify(self, verifier: Verifier[OpaqueTokens], token: str) -> object:
         return verifier.verify(token)

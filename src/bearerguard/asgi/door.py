@@ -7,6 +7,7 @@ from hashlib import sha256
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from .. import sinks
 from ..access import Access, enter, leave
 from ..carriers import Query
 from ..checks import check_seconds
@@ -85,6 +86,8 @@ class BearerMiddleware:
             fault = error if bearer is None else self._doorway.blamed(error, AsgiHead(scope))
             await self._refuse(fault, scope, send)
             return
+        if sinks.acceptance_is_heard and verdict is not None:
+            self._doorway.tell_acceptance(verdict)
         access = Access(self._below[scope["type"]], None if verdict is None else verdict.claims, verdict)
         attach(scope, verdict)
         if token is None or verdict is None:

@@ -7,9 +7,10 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, TypeAlias
 
-from .. import journal
+from .. import sinks
 from ..core.recall import Verdict
 from ..errors import AuthError, StoreUnavailable, TokenExpired, Unavailable
+from ..events import ComponentFailed, WebSocketClosed, error_class
 
 Message: TypeAlias = Any
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
@@ -69,7 +70,7 @@ class Watch:
             except Unavailable as failure:
                 return await self._close(1013, failure)
             except Exception as surprise:
-                journal.failed("WebSocket watch", surprise, elapsed=0)
+                sinks.tell(ComponentFailed(component="WebSocket watch", error=error_class(surprise), elapsed=0))
                 return await self._close(1011, StoreUnavailable())
 
     def _pause(self, dies_at: float) -> float:
@@ -90,7 +91,7 @@ class Watch:
     async def _close(self, code: int, cause: AuthError | Unavailable) -> None:
         if self._is_over:
             return
-        journal.closed(code, cause)
+        sinks.tell(WebSocketClosed(code=code, reason=cause.reason))
         self._cut.set_result(code)
         # First whatever the application is sending is broken off; then the server hears of one thing only.
         await asyncio.sleep(0)

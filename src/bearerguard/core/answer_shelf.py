@@ -6,8 +6,9 @@ import secrets
 from collections.abc import Awaitable
 from typing import NamedTuple
 
-from .. import journal
+from .. import sinks
 from ..errors import StoreUnavailable
+from ..events import CacheForged, CacheNotKept, error_class
 from ..rules.introspection_entries import Answer, EntryKeys
 from .denylist import STORE_SECONDS
 from .ports import Entries
@@ -59,15 +60,15 @@ class AnswerShelf:
         """What stands here is no entry at all; the next answer takes its place."""
         if not self._is_spoilt:
             self._is_spoilt = True
-            journal.entry_forged(self._kind)
+            sinks.tell(CacheForged(component=self._kind))
 
     async def forget_forged(self, entry: str) -> None:
         """Take away an entry that is not ours."""
-        journal.entry_forged(self._kind)
+        sinks.tell(CacheForged(component=self._kind))
         await self._try(self.entries.drop(self.name, entry, within=STORE_SECONDS))
 
     async def _try(self, work: Awaitable[None]) -> None:
         try:
             await work
         except StoreUnavailable as error:
-            journal.entry_not_kept(self._kind, error)
+            sinks.tell(CacheNotKept(component=self._kind, error=error_class(error)))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .. import journal
+from .. import sinks
 from ..errors import ProviderUnavailable
+from ..events import ClientRefused, ProviderFailed, error_class
 from ..rules.provider_answers import pause_asked_for, refuses_client
 from ..rules.token_answer import AccessToken, Grant, Held, access_token, after_failure, grant_of
 from ..rules.token_entries import TokenBox
@@ -105,7 +106,7 @@ class AccessTokens:
         now = self._monotonic()
         self._held = after_failure(self._held, now=now, quiet_until=self._quiet_until, reason=error.reason)
         if error.reason != "client_refused":
-            journal.failed(self._says, error, elapsed=now - started)
+            sinks.tell(ProviderFailed(component=self._says, error=error_class(error), elapsed=now - started))
 
     async def _found(self, ports: Ports, *, ends_at: float) -> AccessToken:
         shelf = self._shelf(ports, ends_at)
@@ -144,7 +145,7 @@ class AccessTokens:
                 grant = _grant_in(answer)
                 self._secrets.took(index, refused_before=step > 0, component=self._says)
                 return access_token(grant, asked_at=asked_at, margin=self._request.margin), grant
-        journal.client_refused(self._says)
+        sinks.tell(ClientRefused(component=self._says))
         raise ProviderUnavailable("client_refused")
 
     async def _endpoint(self, ports: Ports, ends_at: float) -> str:

@@ -7,21 +7,22 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from .. import journal
 from ..errors import StoreUnavailable, TokenReplayed
-from ..rules.revocation import (
+from ..events import StoreForgot, StoreMetEmpty
+from ..rules.epochs import (
     EPOCH_NAME,
     Epoch,
+    Memory,
     after_a_write,
+    began_in,
     begins_anew,
     check_epoch,
-    check_marks,
     continues,
     epoch,
-    keep_seconds,
-    spent_name,
-    spent_nonce,
+    is_same_memory,
 )
+from ..rules.revocation import check_marks, keep_seconds, spent_name, spent_nonce
+from ..sinks import tell, told_if_unavailable
 from .ports import Entries, Recollection, ReplyLost, Spent, Store
 
 STORE_SECONDS = 0.5
@@ -30,29 +31,34 @@ FOUNDING_TRIES = 3
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What was recalled in one step with the marks about a token, and what this process knew of the epoch before."""
+    """What was recalled in one step with the marks about a token, and from whose memory.
+
+    `before` is what this process knew of the epoch until then.
+    """
 
     before: Epoch | None
     started: float
     recollection: Recollection
+    memory: Memory | None
 
 
 class Revocations:
     """One store's memory as this process knows it; every verdict about revocation and one-time use is reached here."""
 
-    __slots__ = ("_clock", "_last_epoch", "_lost")
+    __slots__ = ("_clock", "_last_epoch", "_lost", "_memory")
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._last_epoch: Epoch | None = None
         self._lost: Epoch | None = None
+        self._memory: Memory | None = None
 
     async def recall(self, name: str, entries: Entries, *, claim: str, claim_seconds: float) -> Reading:
         """An entry, with the marks under the names that it names: half of a check, which `check` completes."""
         before, started = self._last_epoch, time.monotonic()
-        with journal.told_if_unavailable("store"):
+        with told_if_unavailable("store"):
             recollection = await entries.recall(name, claim=claim, claim_seconds=claim_seconds, within=STORE_SECONDS)
-        return Reading(before, started, recollection)
+        return Reading(before, started, recollection, entries.memory)
 
     async def check(
         self,
@@ -71,71 +77,89 @@ class Revocations:
         if not store.keeps_epoch:
             check_marks(names, await store.read(names, within=STORE_SECONDS), issued_at=issued_at, ahead=ahead)
             return None
-        with journal.told_if_unavailable("store"):
+        with told_if_unavailable("store"):
             reading = reading or await self._read(names, store)
             raw = await self._standing_epoch(reading, store)
-            check_epoch(epoch(raw), issued_at=issued_at, ahead=ahead, lives=lives, now=self._clock())
+            check_epoch(
+                epoch(raw),
+                issued_at=issued_at,
+                ahead=ahead,
+                lives=lives,
+                now=self._clock(),
+                on_amnesia=store.policy.on_amnesia,
+            )
             check_marks(names, reading.recollection.marks, issued_at=issued_at, ahead=ahead)
         return raw
 
     async def _read(self, names: Sequence[str], store: Store) -> Reading:
         before, started = self._last_epoch, time.monotonic()
         raw, *values = await store.read((EPOCH_NAME, *names), within=STORE_SECONDS)
-        return Reading(before, started, Recollection(raw, marks=values))
+        return Reading(before, started, Recollection(raw, marks=values), store.memory)
 
     async def _standing_epoch(self, reading: Reading, store: Store) -> str | None:
         """The epoch that was read, or the one that is begun because the store is new or has lost its memory."""
-        before, started, raw = reading.before, reading.started, reading.recollection.epoch
+        before, raw = reading.before, reading.recollection.epoch
         present = epoch(raw)
         if present is None and before is None:
-            raw = await self._first_epoch(store, within=_left(started))
+            raw = await self._first_epoch(store, within=_left(reading.started))
         elif self._lost is not None or not continues(before, present):
-            raw = await self._after_loss(self._lost or before, raw, store, started)
-        self._remember(before, epoch(raw))
+            raw = await self._after_loss(self._lost or before, raw, store, reading.started)
+        elif not self._is_remembered_by(reading.memory, before, present):
+            raw = await self._after_loss(present, raw, store, reading.started)
+        self._remember(before, epoch(raw), reading.memory)
         return raw
+
+    def _is_remembered_by(self, memory: Memory | None, before: Epoch | None, present: Epoch | None) -> bool:
+        """Whether the server has the memory that was asked before, or its epoch says already that this is gone."""
+        if is_same_memory(self._memory, memory):
+            return True
+        return begins_anew(before, present) and began_in(memory, present)
 
     async def _after_loss(self, lost: Epoch | None, observed: str | None, store: Store, started: float) -> str | None:
         """The epoch that tells of the loss; until there is one, this process does not forget it."""
         self._lost = lost
-        journal.store_forgot()
+        tell(StoreForgot())
         standing = await _founded_anew(lost, observed, store, started)
         self._lost = None
         return standing
 
     async def _first_epoch(self, store: Store, *, within: float) -> str | None:
         """The epoch of a store that was met empty; None where it takes no writes, for checks go on without them."""
-        journal.store_met_empty()
+        is_trusted = store.policy.first_start == "trust"
+        tell(StoreMetEmpty(trusted=is_trusted))
         try:
-            return await store.found_epoch(None, trusted=True, within=within)
+            return await store.found_epoch(None, trusted=is_trusted, within=within)
         except StoreUnavailable as error:
-            if error.reason == "store_unreadable":
+            if error.reason == "store_unreadable" or not is_trusted:
                 raise
             return None
 
-    def _remember(self, before: Epoch | None, present: Epoch | None) -> None:
+    def _remember(self, before: Epoch | None, present: Epoch | None, memory: Memory | None) -> None:
         """Keep what the store showed, unless it showed more in the meantime, or less than it must."""
+        if memory is not None:
+            self._memory = memory
         if present is not None and continues(before, present) and continues(self._last_epoch, present):
             self._last_epoch = present
 
     async def revoke(self, names: Iterable[str], number: int, store: Store, *, keep_seconds: int) -> None:
         """Raise the mark under each name; every process refuses from its next check on."""
         started = time.monotonic()
-        with journal.told_if_unavailable("store"):
+        with told_if_unavailable("store"):
             for name in names:
                 before = self._last_epoch
                 raw = await store.raise_mark(name, number, keep_seconds=keep_seconds, within=_left(started))
-                self._remember(before, epoch(raw))
+                self._remember(before, epoch(raw), None)
 
     async def spend(self, identity: str, store: Store, *, epoch_read: str | None, dies_at: float) -> None:
         """Claim a one-time token; TokenReplayed for whoever comes second."""
         keep = keep_seconds(dies_at, now=self._clock())
-        with journal.told_if_unavailable("store"):
+        with told_if_unavailable("store"):
             outcome = await self._spent(spent_name(identity), store, epoch_read, keep)
-            if outcome is Spent.OTHER_EPOCH:
+            if outcome is Spent.OTHER_EPOCH or not is_same_memory(self._memory, store.memory):
                 raise StoreUnavailable("token_state_unknown")
         if outcome is Spent.REPLAYED:
             raise TokenReplayed
-        self._remember(self._last_epoch, after_a_write(epoch(epoch_read)))
+        self._remember(self._last_epoch, after_a_write(epoch(epoch_read)), None)
 
     async def _spent(self, name: str, store: Store, epoch_read: str | None, keep: int) -> Spent:
         nonce, started = secrets.token_urlsafe(12), time.monotonic()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from .. import journal
+from .. import sinks
 from ..errors import ProviderUnavailable
+from ..events import MetadataUnusable, ProviderFailed, error_class
 from ..rules.discovery import (
     Known,
     Mismatch,
@@ -89,12 +90,12 @@ class Metadata:
         return endpoint_of(metadata, name, issuer=self._issuer, origins=self._origins)
 
     def _told(self, error: ProviderUnavailable | NoMetadata | Mismatch, *, elapsed: float) -> ProviderUnavailable:
-        """The refusal that stands for `error`, once the log has it."""
+        """The refusal that stands for `error`, once it has been told."""
         component = f"metadata of {self._issuer}"
         if isinstance(error, Mismatch):
-            journal.provider_mismatch(component, str(error))
+            sinks.tell(MetadataUnusable(component=component, what=str(error)))
             return ProviderUnavailable("provider_mismatch")
-        journal.failed(component, error, elapsed=elapsed)
+        sinks.tell(ProviderFailed(component=component, error=error_class(error), elapsed=elapsed))
         return ProviderUnavailable()
 
 

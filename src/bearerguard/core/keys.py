@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from itertools import count
 from typing import NoReturn, Protocol
 
-from .. import journal
+from .. import sinks
 from ..errors import InvalidToken, ProviderUnavailable
+from ..events import KeysRefreshed, OldSecretUsed, ProviderFailed, error_class
 from ..keys import JwksKeys, SharedSecrets, StaticKeys
 from ..rules.jws import JoseHeader, KeyRing, SignedText, verifying_key
 from ..rules.key_set import KeySet, after_failure, after_success, lifetime_of, ring_of_document
@@ -35,7 +36,7 @@ class Keys(Protocol):
 def keys_of(settings: SignedTokens, monotonic: Callable[[], float]) -> Keys:
     """The keys that the settings name."""
     if isinstance(settings.keys, JwksKeys):
-        return FetchedKeys(settings.keys, settings.algorithms, monotonic)
+        return FetchedKeys(settings.keys, settings, monotonic)
     return FixedKeys(settings.keys, settings.algorithms)
 
 
@@ -61,7 +62,7 @@ class FixedKeys:
         if key is None:
             raise InvalidToken("bad_signature" if candidates else "unknown_key")
         if key.index and key.algorithm.startswith("HS"):
-            journal.old_secret_used(key.index)
+            sinks.tell(OldSecretUsed(index=key.index))
         return 0
 
 
@@ -70,11 +71,12 @@ class FetchedKeys:
 
     can_change = True
 
-    __slots__ = ("_algorithms", "_epochs", "_flight_key", "_held", "_monotonic", "_source")
+    __slots__ = ("_algorithms", "_epochs", "_flight_key", "_held", "_kind", "_monotonic", "_source")
 
-    def __init__(self, source: JwksKeys, algorithms: Sequence[str], monotonic: Callable[[], float]) -> None:
+    def __init__(self, source: JwksKeys, settings: SignedTokens, monotonic: Callable[[], float]) -> None:
         self._source = source
-        self._algorithms = algorithms
+        self._algorithms = settings.algorithms
+        self._kind = settings.name
         self._monotonic = monotonic
         self._held = KeySet()
         self._epochs = count(1)
@@ -129,11 +131,12 @@ class FetchedKeys:
         except (ProviderUnavailable, ValueError) as error:
             now = self._monotonic()
             self._held = after_failure(self._held, self._source, now=now)
-            journal.failed("key set", error, elapsed=now - started)
+            sinks.tell(ProviderFailed(component="key set", error=error_class(error), elapsed=now - started))
         else:
             lifetime = lifetime_of(answer.headers, self._source)
             now, new_epoch = self._monotonic(), next(self._epochs)
             self._held = after_success(self._held, self._source, ring, new_epoch=new_epoch, lifetime=lifetime, now=now)
+            sinks.tell(KeysRefreshed(kind=self._kind, keys=len(ring.keys)))
 
     async def _document(self, ports: Ports, started: float) -> HttpAnswer:
         """What stands at the URL; where a token is needed and refused, asked for once more with another one."""

@@ -9,11 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
 from ..errors import StoreUnavailable
+from ..rules.epochs import Amnesia, Memory
 
 _T = TypeVar("_T")
+
+OnFailure: TypeAlias = Literal["closed", "open"]
+"""What a check says that could not be made: nobody passes, or everybody does who passes all other checks."""
+
+FirstStart: TypeAlias = Literal["trust", "refuse"]
+"""What an empty store is, for a process that has not met it before: a new one, or one that has lost its memory."""
 
 
 class ReplyLost(StoreUnavailable):
@@ -56,6 +63,11 @@ class Entries(Protocol):
     end within `within` seconds and raise `StoreUnavailable`.
     """
 
+    @property
+    def memory(self) -> Memory | None:
+        """Whose memory has been asked of late; None where nobody can tell, or where it is never lost."""
+        ...
+
     async def recall(self, name: str, *, claim: str, claim_seconds: float, within: float) -> Recollection:
         """The entry under `name`, in one round trip; where there is none, whether the caller leads with its `claim`.
 
@@ -83,6 +95,15 @@ class Entries(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class StorePolicy:
+    """What is done where a store forgets, or cannot be asked."""
+
+    on_amnesia: Amnesia = "refuse"
+    first_start: FirstStart = "trust"
+    on_failure: OnFailure = "closed"
+
+
 class Store(Protocol):
     """Where revocations and spent tokens are kept.
 
@@ -94,6 +115,16 @@ class Store(Protocol):
     @property
     def keeps_epoch(self) -> bool:
         """Whether the store can lose its memory while we live, and so counts its epochs."""
+        ...
+
+    @property
+    def memory(self) -> Memory | None:
+        """Whose memory has been asked of late; None where nobody can tell, or where it is never lost."""
+        ...
+
+    @property
+    def policy(self) -> StorePolicy:
+        """What is done where the store forgets, or cannot be asked."""
         ...
 
     @property

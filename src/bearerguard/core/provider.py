@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from .. import journal
+from .. import sinks
 from ..errors import ProviderUnavailable
+from ..events import ClientRefused, ProviderFailed, error_class
 from ..rules.introspection import facts_of, introspection_form, seconds_to_keep
 from ..rules.introspection_entries import Answer
 from ..rules.provider_answers import knows_no_such_token, pause_asked_for, refuses_client
@@ -52,8 +53,12 @@ class Provider:
             return await self._asked(token.decode("ascii"), endpoint, ports, ends_at)
         except ProviderUnavailable as error:
             if error.reason != "client_refused":
-                journal.failed(f"introspection of {self._kind.name}", error, elapsed=self._monotonic() - started)
+                self._tell_failure(error, elapsed=self._monotonic() - started)
             raise
+
+    def _tell_failure(self, error: ProviderUnavailable, *, elapsed: float) -> None:
+        component = f"introspection of {self._kind.name}"
+        sinks.tell(ProviderFailed(component=component, error=error_class(error), elapsed=elapsed))
 
     async def _asked(self, token: str, endpoint: str, ports: Ports, ends_at: float) -> Said:
         """The answer in the name of the secret that worked last, else of the next one."""
@@ -66,7 +71,7 @@ class Provider:
             if not refuses_client(reply.status, reply.body):
                 self._secrets.took(index, refused_before=step > 0, component=self._kind.name)
                 return Said(self._read(reply, token, sent_at), asked_at)
-        journal.client_refused(self._kind.name)
+        sinks.tell(ClientRefused(component=self._kind.name))
         raise ProviderUnavailable("client_refused")
 
     def _read(self, reply: HttpAnswer, token: str, sent_at: float) -> Answer | None:

@@ -23,14 +23,15 @@ class Backing(Protocol):
 class Verdict:
     """A token that may be used now, and the epoch of the store that was asked about it, where there is one."""
 
-    __slots__ = ("claims", "companion", "dies_at", "epoch")
+    __slots__ = ("claims", "companion", "dies_at", "epoch", "seen_before")
 
-    def __init__(self, claims: Claims, dies_at: float, epoch: str | None = None) -> None:
+    def __init__(self, claims: Claims, dies_at: float, epoch: str | None = None, *, seen_before: bool = True) -> None:
         self.companion: object = None
         """What a door makes of these claims once, and hands to every request that brings the token."""
         self.claims = claims
         self.dies_at = dies_at
         self.epoch = epoch
+        self.seen_before = seen_before
 
 
 class Seen:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .. import journal
+from .. import sinks
+from ..events import OldClientSecretUsed
 
 NEWEST_AGAIN_SECONDS = 300.0
 MOST_TRIES = 2
@@ -32,4 +33,4 @@ class SecretsInUse:
         """The provider took the secret at that index."""
         self._working = index
         if index and refused_before:
-            journal.old_client_secret_used(component, index)
+            sinks.tell(OldClientSecretUsed(component=component, index=index))

@@ -6,8 +6,9 @@ import secrets
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from .. import journal
+from .. import sinks
 from ..errors import StoreUnavailable
+from ..events import CacheForged, CacheNotKept, error_class
 from ..rules.token_answer import AccessToken, Grant
 from ..rules.token_entries import NotOurs, TokenBox
 from .denylist import STORE_SECONDS
@@ -90,7 +91,7 @@ class TokenShelf:
         try:
             return self._box.token(entry, seconds_left=seconds_left, now=self._clock(), read_at=read_at)
         except NotOurs:
-            journal.entry_forged(self._says)
+            sinks.tell(CacheForged(component=self._says))
         except (ValueError, KeyError, TypeError):
             pass  # another version's, or half of one
         return None
@@ -103,5 +104,5 @@ class TokenShelf:
             return await work(max(LEAST_STORE_SECONDS, left))
         except StoreUnavailable as error:
             self._has_failed = True
-            journal.entry_not_kept(self._says, error)
+            sinks.tell(CacheNotKept(component=self._says, error=error_class(error)))
             return None

@@ -153,6 +153,7 @@ class Verification:
         seen: Seen | None = None
         try:
             seen, reading = route.recalled(digest, ports), None
+            seen_before = seen is not None
             if seen is None:
                 seen, reading = await route.judged(token, digest, ports)
             epoch = None if self._is_known_unrevoked(seen, ports.store) else await self._epoch(seen, ports, reading)
@@ -161,7 +162,9 @@ class Verification:
         except AuthError as error:
             error.kind = error.kind or (route.only_kind if seen is None else seen.claims.kind)
             raise
-        return seen.verdict if epoch is None else Verdict(seen.claims, seen.dies_at, epoch)
+        if epoch is None and seen_before:
+            return seen.verdict
+        return Verdict(seen.claims, seen.dies_at, epoch, seen_before=seen_before)
 
     def _is_known_unrevoked(self, seen: Seen, store: Store) -> bool:
         """Whether the store knows so without waiting; TokenRevoked if what it knows is the contrary."""

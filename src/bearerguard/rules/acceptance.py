@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from .. import journal
+from .. import sinks
 from ..checks import LATEST_TIME
 from ..claim_rules import NO_SCOPES, UNCHECKED, ClaimText, Expected, IfPresent, TextSource, holds, rule_pairs
 from ..claims import Claims
 from ..errors import InvalidToken, TokenExpired
+from ..events import RuleRaised
 from ..settings import ClaimSettings, ScopeSource
 
 MAX_TOKEN_ID = 256
@@ -115,7 +116,7 @@ def _rule_holds(name: str, rule: Any, value: Any, *, present: bool = True) -> bo
     try:
         return holds(rule, value, present=present)
     except Exception as error:
-        journal.rule_raised(name, error)
+        _tell_that_it_raised(name, error)
         raise InvalidToken("rule_failed") from None
 
 
@@ -123,8 +124,16 @@ def _returns_true(check: Callable[[Any], bool], subject: Any) -> bool:
     try:
         return check(subject) is True
     except Exception as error:
-        journal.rule_raised(getattr(check, "__qualname__", type(check).__name__), error)
+        _tell_that_it_raised(_name_of(check), error)
         return False
+
+
+def _name_of(function: Callable[[Any], Any]) -> str:
+    return getattr(function, "__qualname__", type(function).__name__)
+
+
+def _tell_that_it_raised(rule: str, error: Exception) -> None:
+    sinks.tell(RuleRaised(rule=rule, error=type(error).__name__))
 
 
 def check_each_time(claims: Claims, settings: ClaimSettings) -> None:
@@ -157,7 +166,7 @@ def _extracted(function: Callable[[Any], Any], subject: Any) -> Any:
     try:
         return function(subject)
     except Exception as error:
-        journal.rule_raised(getattr(function, "__qualname__", type(function).__name__), error)
+        _tell_that_it_raised(_name_of(function), error)
         raise InvalidToken("rule_failed") from None
 
 

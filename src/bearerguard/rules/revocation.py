@@ -5,27 +5,14 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
 from ..claims import Claims, origin_of
 from ..encoding import base64url
 from ..errors import StoreUnavailable, TokenRevoked
+from .epochs import VERSION, is_number
 
-EPOCH_NAME = "epoch"
 MARGIN_SECONDS = 600
-MOST_DIGITS = 15
-
-_VERSION = "1"
-
-
-@dataclass(frozen=True, slots=True)
-class Epoch:
-    """One unbroken memory of the store: since when, which one, how many writes."""
-
-    since: int
-    incarnation: str
-    seq: int
 
 
 def token_identity(authority: str, token_id: str) -> str:
@@ -93,13 +80,9 @@ def check_marks(names: Sequence[str], values: Sequence[str | None], *, issued_at
 
 def _mark(value: str) -> int:
     version, _, number = value.partition("|")
-    if version != _VERSION or not _is_number(number):
+    if version != VERSION or not is_number(number):
         raise StoreUnavailable("store_unreadable")
     return int(number)
-
-
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS
 
 
 def spent_nonce(value: str | None) -> str | None:
@@ -107,60 +90,9 @@ def spent_nonce(value: str | None) -> str | None:
     if value is None:
         return None
     version, _, nonce = value.partition("|")
-    if version != _VERSION or not nonce:
+    if version != VERSION or not nonce:
         raise StoreUnavailable("store_unreadable")
     return nonce
-
-
-@lru_cache(maxsize=16)
-def epoch(value: str | None) -> Epoch | None:
-    """The epoch that the store's answer spells."""
-    if value is None:
-        return None
-    version, _, rest = value.partition("|")
-    since, _, rest = rest.partition("|")
-    incarnation, _, seq = rest.partition("|")
-    if version != _VERSION or not incarnation or not (_is_number(since) and _is_number(seq)):
-        raise StoreUnavailable("store_unreadable")
-    return Epoch(int(since), incarnation, int(seq))
-
-
-def continues(seen: Epoch | None, now: Epoch | None) -> bool:
-    """Whether the store still remembers all it told us when it showed us `seen`."""
-    if seen is None:
-        return True
-    if now is None:
-        return False
-    if now.incarnation == seen.incarnation:
-        return now.seq >= seen.seq
-    return now.since > seen.since
-
-
-def begins_anew(lost: Epoch | None, now: Epoch | None) -> bool:
-    """Whether the store's epoch says that the memory of `lost` is gone."""
-    return lost is not None and now is not None and now.incarnation != lost.incarnation and now.since > lost.since
-
-
-def after_a_write(seen: Epoch | None) -> Epoch | None:
-    """The least that the store must show after it took a write in the epoch that was seen."""
-    return None if seen is None else Epoch(seen.since, seen.incarnation, seen.seq + 1)
-
-
-def check_epoch(
-    present: Epoch | None, *, issued_at: float | None, ahead: float, lives: float | None, now: float
-) -> None:
-    """TokenRevoked for a token that may have been revoked in a memory that the store has lost.
-
-    Its issuer's clock may run `ahead` of ours, and it is accepted until it has lived for `lives` seconds.
-    """
-    if present is None or present.since == 0:
-        return
-    # The store's clock is cut to the second, so what was lost may be younger by one.
-    latest_lost = present.since + 1 + ahead
-    if lives is not None and now >= latest_lost + lives:
-        return
-    if issued_at is None or issued_at < latest_lost:
-        raise TokenRevoked("memory_lost")
 
 
 def keep_seconds(until: float, *, now: float) -> int:

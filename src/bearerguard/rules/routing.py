@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 
-from .. import journal
+from .. import sinks
 from ..carriers import Carrier
 from ..claim_rules import UNCHECKED, IfPresent, holds
 from ..encoding import has_three_segments
 from ..errors import InvalidToken, SettingsError
+from ..events import RuleRaised
 from ..settings import Kind, OpaqueTokens, SignedTokens
 from .jws import json_segment, taken_apart
 
@@ -69,7 +70,7 @@ def _claims_issuer(kind: Kind, issuer: str) -> bool:
     try:
         return holds(rule, issuer, present=True)
     except Exception as error:  # a predicate that raises claims nothing
-        journal.rule_raised(f"issuer of {kind.name}", error)
+        sinks.tell(RuleRaised(rule=f"issuer of {kind.name}", error=type(error).__name__))
         return False
 
 

@@ -10,7 +10,7 @@ from ..core.ports import Store
 from ..errors import SettingsError
 from .memory import MemoryStore
 from .redis import RedisStore
-from .redis_address import LATER_SCHEMES, SCHEMES
+from .redis_address import SCHEMES
 
 __all__ = ["AsyncStorePort", "MemoryStore", "RedisStore", "StoreLike", "StoreSource", "SyncStorePort", "open_store"]
 
@@ -59,7 +59,7 @@ def open_store(where: StoreLike, *, monotonic: Callable[[], float] = time.monoto
 
 def _redis_store(url: str) -> RedisStore:
     scheme = url.partition("://")[0].lower()
-    if scheme in SCHEMES or scheme in LATER_SCHEMES:
+    if scheme in SCHEMES:
         return RedisStore(url)
     known = ", ".join(f"'{name}://'" for name in ("memory", *sorted(SCHEMES)))
     raise SettingsError(f"the store's URL begins with none of {known}; write 'memory://' or 'redis://localhost:6379/0'")

@@ -9,12 +9,13 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import NamedTuple
 
-from ..core.ports import Spent
+from ..core.ports import Spent, StorePolicy
 from ..errors import StoreUnavailable
 from ..journal import logger
 from .forks import tell_after_fork
 
 _SWEPT_PER_WRITE = 4
+_POLICY = StorePolicy()
 _FORKED = (
     "a MemoryStore was taken over by a forked process: each process now has a memory of its own, so a token that is "
     'revoked or used in one still passes in the others; use store="redis://..." where several processes serve one app'
@@ -52,6 +53,15 @@ class MemoryStore:
     def keeps_epoch(self) -> bool:
         """No: this memory is lost only together with the process that would notice."""
         return False
+
+    @property
+    def memory(self) -> None:
+        """Nothing, for the same reason."""
+
+    @property
+    def policy(self) -> StorePolicy:
+        """What is usual; nothing of it comes to pass here."""
+        return _POLICY
 
     @property
     def entries(self) -> None:

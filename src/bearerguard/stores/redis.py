@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
+from ..core.ports import FirstStart, OnFailure, StorePolicy
+from ..errors import SettingsError
+from ..rules.epochs import Amnesia
 from .breaker import Breaker
 from .forks import tell_after_fork
 from .layout import DEFAULT_PREFIX, KeyLayout
+from .redis_server import OnEviction, ServerWatch
 
 if TYPE_CHECKING:
     import redis
@@ -22,20 +26,44 @@ class RedisStore:
     ```python
     RedisStore("redis://localhost:6379/0")
     RedisStore("rediss://user:password@redis.example.com", prefix="shop:")
+    RedisStore("redis+sentinel://one:26379,two:26379,three:26379/mymaster")
     RedisStore(redis.asyncio.Redis(..., socket_timeout=0.25, socket_connect_timeout=0.25, retry=Retry(NoBackoff(), 0)))
     ```
 
     A URL serves blocking and async code, and every wait ends with the deadline of the check. A client of your own
     serves the flavour it is, from its own pool, and is never closed. An async one is bounded by the deadline as well;
     a blocking one by its own timeouts, each of which counts for one read.
+
+    A server that was restarted, or replaced by another, is taken to have lost its memory: tokens issued before are
+    refused until they would have ended, or everything is 503 with `on_amnesia="unavailable"`. Say `durable=True` where
+    every write is on its disk before it is confirmed. An empty store that this process has not met before is a new one,
+    or has lost its memory with `first_start="refuse"`. While it cannot be asked, nobody passes; with
+    `on_failure="open"` everybody does whose token is good but for revocation. `on_eviction="refuse"` takes no server
+    that drops keys for want of memory.
     """
 
-    def __init__(self, where: str | redis.Redis | redis.asyncio.Redis, *, prefix: str = DEFAULT_PREFIX) -> None:
+    def __init__(
+        self,
+        where: str | redis.Redis | redis.asyncio.Redis,
+        *,
+        prefix: str = DEFAULT_PREFIX,
+        durable: bool = False,
+        on_amnesia: Amnesia = "refuse",
+        first_start: FirstStart = "trust",
+        on_failure: OnFailure = "closed",
+        on_eviction: OnEviction = "warn",
+    ) -> None:
         # Not at the top: an app with its store in memory need not load redis-py. Not later: the first request would.
         from .redis_lines import lines_to
 
+        _check_word("on_amnesia", on_amnesia, get_args(Amnesia))
+        _check_word("first_start", first_start, get_args(FirstStart))
+        _check_word("on_failure", on_failure, get_args(OnFailure))
+        _check_word("on_eviction", on_eviction, get_args(OnEviction))
+        self.policy = StorePolicy(on_amnesia, first_start, on_failure)
         self._layout = KeyLayout(prefix)
-        self._lines = lines_to(where)
+        self._lines = lines_to(where, self._layout.key("epoch"))
+        self._watch = ServerWatch(is_durable=durable, is_replicated=self._lines.is_replicated, on_eviction=on_eviction)
         self._breaker = Breaker()
         self._sync_port: SyncRedisPort | None = None
         self._lock = Lock()
@@ -51,8 +79,8 @@ class RedisStore:
 
         with self._lock:
             if self._sync_port is None:
-                wire = SyncWire(self._lines.sync_line())
-                self._sync_port = SyncRedisPort(wire, layout=self._layout, breaker=self._breaker)
+                wire = SyncWire(self._lines.sync_line(self._watch))
+                self._sync_port = SyncRedisPort(wire, layout=self._layout, breaker=self._breaker, policy=self.policy)
             return self._sync_port
 
     def async_port(self) -> AsyncRedisPort:
@@ -60,10 +88,15 @@ class RedisStore:
         from .redis_async import AsyncWire
         from .redis_port import AsyncRedisPort
 
-        wire = AsyncWire(self._lines.async_line())
-        return AsyncRedisPort(wire, layout=self._layout, breaker=self._breaker)
+        wire = AsyncWire(self._lines.async_line(self._watch))
+        return AsyncRedisPort(wire, layout=self._layout, breaker=self._breaker, policy=self.policy)
 
     def after_fork(self) -> None:
         """A thread of the parent may hold the lock; and what the parent knows of the server, we have not seen."""
         self._lock = Lock()
         self._breaker.succeeded()
+
+
+def _check_word(name: str, given: object, words: tuple[str, ...]) -> None:
+    if given not in words:
+        raise SettingsError(f"{name} is {given!r}; use {' or '.join(map(repr, words))}")

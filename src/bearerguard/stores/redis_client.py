@@ -23,7 +23,9 @@ _WRITE = (
 def client_flavour(client: object) -> Literal["sync", "async"]:
     """Which flavour a client serves; SettingsError, with what to write, for one that we cannot depend on."""
     if isinstance(client, (redis.RedisCluster, redis.asyncio.RedisCluster)):
-        raise SettingsError("Redis Cluster is not supported yet; use a single Redis")
+        raise SettingsError(
+            "a RedisCluster client sends commands anywhere; give RedisStore the URL, 'redis+cluster://host:6379,host:6379'"
+        )
     if not isinstance(client, (redis.Redis, redis.asyncio.Redis)):
         raise SettingsError(
             f"RedisStore takes a URL, a redis.Redis or a redis.asyncio.Redis, and not a {type(client).__name__}"
@@ -34,11 +36,12 @@ def client_flavour(client: object) -> Literal["sync", "async"]:
     return "async" if isinstance(client, redis.asyncio.Redis) else "sync"
 
 
-def _reads_replicas(client: Any, arguments: Mapping[str, Any]) -> bool:
-    return _is_of_sentinel(client, arguments) and not client.connection_pool.is_master
+def _reads_replicas(client: Any, _: Mapping[str, Any]) -> bool:
+    return is_of_sentinel(client) and not client.connection_pool.is_master
 
 
-def _is_of_sentinel(client: Any, _: Mapping[str, Any]) -> bool:
+def is_of_sentinel(client: Any) -> bool:
+    """Whether a client asks Sentinels where its server is."""
     return isinstance(client.connection_pool, (SentinelConnectionPool, AsyncSentinelConnectionPool))
 
 
@@ -77,7 +80,6 @@ def _caches(client: Any, _: Mapping[str, Any]) -> bool:
 
 _COMPLAINTS: tuple[tuple[Callable[[Any, Mapping[str, Any]], bool], str], ...] = (
     (_reads_replicas, "the Redis client reads from replicas, which may not know a revocation yet; use the master"),
-    (_is_of_sentinel, "Redis Sentinel is not supported yet; use a client of a single Redis"),
     (_has_one_connection, "the Redis client has a single connection, which mixes up replies; use one with a pool"),
     (_retries, f"the Redis client retries, so a one-time token could count as used twice; {_WRITE}"),
     (_waits_too_long, f"the Redis client may wait longer than {MOST_SECONDS:g} s, and so would requests; {_WRITE}"),

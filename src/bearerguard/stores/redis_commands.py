@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any, cast
 
 from ..errors import StoreUnavailable
+from ..rules.epochs import Memory
 from .breaker import Breaker
 from .layout import KeyLayout
 from .redis_scripts import Script
+from .redis_server import Evicts
 from .redis_wire import (
     Crowded,
+    Moved,
     NotSent,
     Refused,
     ReplyGone,
     ReplyLate,
     ReplyNotAwaited,
     ScriptUnknown,
+    Unconfirmed,
     ValueUnreadable,
     Wire,
     WireError,
@@ -40,12 +45,25 @@ class RedisCommands:
         self._wire = wire
         self._breaker = breaker
 
-    async def ask(self, *command: str, within: float) -> Any:
-        """The reply to a command, which is sent once."""
+    @property
+    def memory(self) -> Memory | None:
+        """Whose memory has been asked of late."""
+        return self._wire.memory
+
+    async def ask(self, *command: str, within: float, is_write: bool = False) -> Any:
+        """The reply to a command, which is sent once, or to the server that it should have been sent to."""
+        end = self.monotonic() + within
+        try:
+            return await self._asked(command, within, is_write=is_write)
+        except Moved:
+            left = end - self.monotonic()
+        return await self._asked(command, left, is_write=is_write)
+
+    async def _asked(self, command: tuple[str, ...], within: float, *, is_write: bool) -> Any:
         if not self._breaker.admits():
             raise NotSent("the breaker is open")
         try:
-            reply = await self._wire.execute(*command, within=within)
+            reply = await self._wire.execute(*command, within=within, is_write=is_write)
         except WireError as error:
             self._count(error)
             raise
@@ -65,11 +83,24 @@ class RedisCommands:
                 raise
         return await self.ask(*command, within=left)
 
+    async def write(self, script: Script, names: Sequence[str], values: Sequence[str], *, within: float) -> Any:
+        """What a script returns whose writes must last."""
+        return await self._ran(partial(self.ask, is_write=True), script, names, values, within)
+
     async def run(
         self, script: Script, names: Sequence[str], values: Sequence[str], *, within: float, twice: bool = False
     ) -> Any:
         """What a script returns; `twice` says that it may be done twice."""
-        send = self.read if twice else self.ask
+        return await self._ran(self.read if twice else self.ask, script, names, values, within)
+
+    async def _ran(
+        self,
+        send: Callable[..., Coroutine[Any, Any, Any]],
+        script: Script,
+        names: Sequence[str],
+        values: Sequence[str],
+        within: float,
+    ) -> Any:
         end = self.monotonic() + within
         rest = (str(len(names)), *map(self.layout.key, names), *values)
         try:
@@ -89,6 +120,10 @@ def store_error(error: WireError, *, lost: type[StoreUnavailable] = StoreUnavail
     """What the core hears of a failure; `lost` where the command may have been done."""
     if isinstance(error, ValueUnreadable):
         return StoreUnavailable("store_unreadable")
+    if isinstance(error, Evicts):
+        return StoreUnavailable("store_evicts")
+    if isinstance(error, Unconfirmed) and lost is StoreUnavailable:
+        return StoreUnavailable("store_unconfirmed")
     return lost() if isinstance(error, ReplyGone) else StoreUnavailable()
 
 

@@ -6,8 +6,9 @@ import re
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeAlias, TypeVar
 
-from ..core.ports import Entries, Recollection
+from ..core.ports import Recollection
 from ..errors import StoreUnavailable
+from ..rules.epochs import Memory
 from .redis_commands import RedisCommands, decoded, store_error, text_of, text_or_nothing, texts_of
 from .redis_plain_entries import TOMBSTONE_SECONDS, PlainEntries, milliseconds, named_in
 from .redis_scripts import KEEP, RECALL, RELEASE, RETIRE
@@ -17,17 +18,23 @@ _PLAIN_SECONDS = 30.0
 _HIT = re.compile(rb"([0-9]{1,15}) (-1|[0-9]{1,9}) ")
 
 _T = TypeVar("_T")
-_Work: TypeAlias = Callable[[Entries, float], Coroutine[Any, Any, _T]]
+_Work: TypeAlias = Callable[["_ScriptedEntries | PlainEntries", float], Coroutine[Any, Any, _T]]
 
 
 class RedisEntries:
     """`Entries` in Redis: by scripts, or by plain commands for a while where the server's user may not run scripts."""
 
     def __init__(self, commands: RedisCommands) -> None:
+        self._commands = commands
         self._scripted = _ScriptedEntries(commands)
         self._plain = PlainEntries(commands)
         self._monotonic = commands.monotonic
         self._plain_until = 0.0
+
+    @property
+    def memory(self) -> Memory | None:
+        """Whose memory has been asked of late."""
+        return self._commands.memory
 
     async def recall(self, name: str, *, claim: str, claim_seconds: float, within: float) -> Recollection:
         """The entry under `name`; where there is none, whether the caller leads with its `claim`."""

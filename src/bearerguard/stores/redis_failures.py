@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from redis.exceptions import AuthenticationError, BusyLoadingError, NoPermissionError, NoScriptError, ResponseError
+from redis.exceptions import (
+    AuthenticationError,
+    BusyLoadingError,
+    MovedError,
+    NoPermissionError,
+    NoScriptError,
+    ReadOnlyError,
+    ResponseError,
+)
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from .redis_scripts import UNREADABLE
 from .redis_wire import (
+    ElsewhereNow,
+    Moved,
     NotPermitted,
     NotSent,
     Refused,
@@ -25,6 +35,8 @@ _TIMEOUTS = (RedisTimeoutError, TimeoutError)
 
 def connect_failure(error: Exception, *, seconds_left: float) -> WireError:
     """Why there is no connection, for which so much time was left."""
+    if isinstance(error, WireError):
+        return error
     return connection_overdue(seconds_left) if isinstance(error, _TIMEOUTS) else NotSent(type(error).__name__)
 
 
@@ -48,6 +60,10 @@ def _refusal(error: ResponseError) -> type[Refused]:
         return ScriptUnknown
     if isinstance(error, NoPermissionError):
         return NotPermitted
+    if isinstance(error, MovedError):
+        return Moved
+    if isinstance(error, ReadOnlyError):
+        return ElsewhereNow
     # Redis 6.2 puts words of its own before a script's error, later ones put them behind it.
     text = str(error)
     return ValueUnreadable if UNREADABLE in text or "WRONGTYPE" in text else Refused

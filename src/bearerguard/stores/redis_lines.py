@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import SettingsError
 from .redis_address import redis_address
-from .redis_async import AsyncLine, ClientAsyncLine, OwnAsyncLine
-from .redis_client import client_flavour
-from .redis_sync import ClientSyncLine, OwnSyncLine, SyncLine
+from .redis_async_lines import AsyncLine, ClientAsyncLine, OwnAsyncLine
+from .redis_client import client_flavour, is_of_sentinel
+from .redis_places import finder_for
+from .redis_server import ServerWatch
+from .redis_sync_lines import ClientSyncLine, OwnSyncLine, SyncLine
 
 if TYPE_CHECKING:
     import redis
@@ -25,32 +27,39 @@ class Lines(Protocol):
         """Where they lead, safe to print."""
         ...
 
-    def sync_line(self) -> SyncLine:
+    @property
+    def is_replicated(self) -> bool:
+        """Whether others stand ready to take the server's place, so that a write counts only once one has it."""
+        ...
+
+    def sync_line(self, watch: ServerWatch) -> SyncLine:
         """Connections for this process."""
         ...
 
-    def async_line(self) -> AsyncLine:
+    def async_line(self, watch: ServerWatch) -> AsyncLine:
         """Connections for the running event loop."""
         ...
 
 
-def lines_to(where: Any) -> Lines:
-    """The connections to what RedisStore was given."""
+def lines_to(where: Any, key: str) -> Lines:
+    """The connections to what RedisStore was given; in a cluster, to the server that has `key`."""
     if isinstance(where, str):
-        return _UrlLines(where)
+        return _UrlLines(where, key)
     return _AsyncClientLines(where) if client_flavour(where) == "async" else _SyncClientLines(where)
 
 
 class _UrlLines:
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, key: str) -> None:
         self._address = redis_address(url)
+        self._key = key
         self.shown = self._address.shown
+        self.is_replicated = self._address.guides is not None
 
-    def sync_line(self) -> SyncLine:
-        return OwnSyncLine(self._address)
+    def sync_line(self, watch: ServerWatch) -> SyncLine:
+        return OwnSyncLine(self._address.kind, finder_for(self._address, self._key), watch)
 
-    def async_line(self) -> AsyncLine:
-        return OwnAsyncLine(self._address)
+    def async_line(self, watch: ServerWatch) -> AsyncLine:
+        return OwnAsyncLine(self._address.kind, finder_for(self._address, self._key), watch)
 
 
 class _SyncClientLines:
@@ -58,11 +67,12 @@ class _SyncClientLines:
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
+        self.is_replicated = is_of_sentinel(client)
 
-    def sync_line(self) -> SyncLine:
-        return ClientSyncLine(self._client)
+    def sync_line(self, watch: ServerWatch) -> SyncLine:
+        return ClientSyncLine(self._client, watch)
 
-    def async_line(self) -> AsyncLine:
+    def async_line(self, watch: ServerWatch) -> AsyncLine:  # noqa: ARG002
         raise SettingsError(
             "the RedisStore has a blocking client, which would hold up the event loop; "
             "give RedisStore a URL, or a redis.asyncio.Redis"
@@ -74,17 +84,18 @@ class _AsyncClientLines:
 
     def __init__(self, client: redis.asyncio.Redis) -> None:
         self._client = client
+        self.is_replicated = is_of_sentinel(client)
         self._loop: weakref.ref[asyncio.AbstractEventLoop] | None = None
 
-    def sync_line(self) -> SyncLine:
+    def sync_line(self, watch: ServerWatch) -> SyncLine:  # noqa: ARG002
         raise SettingsError(
             "the RedisStore has an async client, which blocking code cannot use; "
             "give RedisStore a URL, or a redis.Redis"
         )
 
-    def async_line(self) -> AsyncLine:
+    def async_line(self, watch: ServerWatch) -> AsyncLine:
         self._check_loop()
-        return ClientAsyncLine(self._client)
+        return ClientAsyncLine(self._client, watch)
 
     def _check_loop(self) -> None:
         running = asyncio.get_running_loop()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from ..rules.epochs import Memory
 from .redis_wire import MOST_CONNECTIONS, Crowded, Wire
 
 
@@ -15,7 +16,17 @@ class NarrowWire:
         self._wire = wire
         self._gate = asyncio.Semaphore(MOST_CONNECTIONS // 2)
 
-    async def execute(self, *command: str, within: float) -> Any:
+    @property
+    def is_replicated(self) -> bool:
+        """Whether a write counts only once a replica has it."""
+        return self._wire.is_replicated
+
+    @property
+    def memory(self) -> Memory | None:
+        """Whose memory has been asked of late."""
+        return self._wire.memory
+
+    async def execute(self, *command: str, within: float, is_write: bool = False) -> Any:
         """The reply to one command, undecoded."""
         loop = asyncio.get_running_loop()
         ends_at = loop.time() + within
@@ -25,7 +36,7 @@ class NarrowWire:
         except TimeoutError:
             raise Crowded("too many ask for entries") from None
         try:
-            return await self._wire.execute(*command, within=ends_at - loop.time())
+            return await self._wire.execute(*command, within=ends_at - loop.time(), is_write=is_write)
         finally:
             self._gate.release()
 

@@ -6,7 +6,9 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 
-from ..core.ports import ReplyLost, Spent, run_sync
+from ..core.ports import ReplyLost, Spent, StorePolicy, run_sync
+from ..errors import StoreUnavailable
+from ..rules.epochs import Memory
 from .breaker import Breaker
 from .layout import KeyLayout
 from .redis_commands import RedisCommands, store_error, text_of, texts_of
@@ -20,6 +22,15 @@ _EPOCH = "epoch"
 _OUTCOMES = {1: Spent.FIRST, 0: Spent.REPLAYED, -1: Spent.OTHER_EPOCH}
 
 
+_USUAL = StorePolicy()
+
+
+class _StateUnknown(StoreUnavailable):
+    """A one-time token may be spent, and nothing that the store says by now can tell."""
+
+    default_reason = "token_state_unknown"
+
+
 class RedisPort:
     """A `Store` over a wire; the same code for both flavours."""
 
@@ -29,8 +40,10 @@ class RedisPort:
         *,
         layout: KeyLayout,
         breaker: Breaker,
+        policy: StorePolicy = _USUAL,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.policy = policy
         self._wire = wire
         self._commands = RedisCommands(wire, layout=layout, breaker=breaker, monotonic=monotonic)
         self._key = layout.key
@@ -40,6 +53,11 @@ class RedisPort:
     def keeps_epoch(self) -> bool:
         """Yes: Redis can come back empty, or older than it was, while we live."""
         return True
+
+    @property
+    def memory(self) -> Memory | None:
+        """Whose memory has been asked of late."""
+        return self._wire.memory
 
     @property
     def entries(self) -> RedisEntries:
@@ -54,6 +72,13 @@ class RedisPort:
     def peek(self, names: Sequence[str]) -> None:
         """Nothing, for the same reason."""
 
+    async def get_ready(self, *, within: float) -> None:
+        """Connect, so that what is wrong with the server is heard of before the first request."""
+        try:
+            await self._commands.ask("PING", within=within)
+        except WireError as error:
+            raise store_error(error) from error
+
     async def read(self, names: Sequence[str], *, within: float) -> Sequence[str | None]:
         """The values of `names`; a key of another type than string counts as absent."""
         if not names:
@@ -66,39 +91,46 @@ class RedisPort:
 
     async def raise_mark(self, name: str, number: int, *, keep_seconds: int, within: float) -> str:
         """Keep the larger number, and the longer life, under `name`; the epoch, whose seq this has raised."""
-        values = (str(max(0, number)), str(max(1, keep_seconds)), _new_incarnation())
+        values = (str(max(0, number)), str(max(1, keep_seconds)), self._new_incarnation())
         try:
-            reply = await self._commands.run(RAISE_MARK, (_EPOCH, name), values, within=within)
+            reply = await self._commands.write(RAISE_MARK, (_EPOCH, name), values, within=within)
         except WireError as error:
             raise store_error(error) from error
         return text_of(reply)
 
     async def spend(self, name: str, nonce: str, *, epoch: str | None, keep_seconds: int, within: float) -> Spent:
         """Put `nonce` under `name` if it is absent and the epoch still continues `epoch`."""
-        values = (epoch or "", f"1|{nonce}", str(max(1, keep_seconds)), _new_incarnation())
+        values = (epoch or "", f"1|{nonce}", str(max(1, keep_seconds)), self._new_incarnation())
+        # A nonce that is read back proves nothing while no replica has it.
+        lost = _StateUnknown if self._wire.is_replicated else ReplyLost
         try:
-            reply = await self._commands.run(SPEND, (_EPOCH, name), values, within=within)
+            reply = await self._commands.write(SPEND, (_EPOCH, name), values, within=within)
         except WireError as error:
-            raise store_error(error, lost=ReplyLost) from error
+            raise store_error(error, lost=lost) from error
         if not isinstance(reply, int) or reply not in _OUTCOMES:
-            raise ReplyLost
+            raise lost
         return _OUTCOMES[reply]
 
     async def found_epoch(self, observed: str | None, *, trusted: bool, within: float) -> str:
         """Write a new epoch if the present one is still `observed`; the epoch that stands afterwards."""
-        values = (observed or "", _new_incarnation(), "trusted" if trusted else "")
+        values = (observed or "", self._new_incarnation(), "trusted" if trusted else "")
         try:
             reply = await self._commands.run(FOUND_EPOCH, (_EPOCH,), values, within=within)
         except WireError as error:
             raise store_error(error) from error
         return text_of(reply)
 
+    def _new_incarnation(self) -> str:
+        """The name of a memory that begins now; it tells in which run of the server it began."""
+        memory = self._wire.memory
+        return f"{'' if memory is None else memory.tag}_{secrets.token_urlsafe(12)}"
+
 
 class AsyncRedisPort(RedisPort):
     """The port of one event loop."""
 
-    def __init__(self, wire: LoopWire, *, layout: KeyLayout, breaker: Breaker) -> None:
-        super().__init__(wire, layout=layout, breaker=breaker)
+    def __init__(self, wire: LoopWire, *, layout: KeyLayout, breaker: Breaker, policy: StorePolicy = _USUAL) -> None:
+        super().__init__(wire, layout=layout, breaker=breaker, policy=policy)
         self._loop_wire = wire
         self._gathered = Gathered(super().read)
         self._entries = RedisEntries(RedisCommands(NarrowWire(wire), layout=layout, breaker=breaker))
@@ -123,7 +155,3 @@ class SyncRedisPort(RedisPort):
     def close(self) -> None:
         """Close the connections; the next use opens new ones."""
         run_sync(self._wire.close())
-
-
-def _new_incarnation() -> str:
-    return secrets.token_urlsafe(12)

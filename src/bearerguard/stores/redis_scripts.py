@@ -22,7 +22,8 @@ end
 local unreadable = redis.error_reply("UNREADABLE value in the store")
 """
 
-# ARGV: number, seconds to keep, a fresh incarnation.
+# ARGV: number, seconds to keep, a fresh incarnation. The log feeds every process that has a replica of the denylist. It
+# is written first: where that is refused, for want of memory or of a right, nothing at all is done.
 _RAISE_MARK = """
 local since, incarnation, seq = "0", ARGV[3], 0
 local epoch = redis.call("GET", KEYS[1])
@@ -39,10 +40,15 @@ if present then
   local left = redis.call("PTTL", KEYS[2])
   if left < 0 then life = nil elseif left > life then life = left end
 end
+local value = "1|" .. number
+life = life and string.format("%.0f", life)
+local stem = string.match(KEYS[1], "^[^}]*}:")
+local told = {"name", string.sub(KEYS[2], #stem + 1), "value", value, "life", life or "-1"}
+redis.call("XADD", stem .. "log", "MAXLEN", "~", "10000", "*", unpack(told))
 if life then
-  redis.call("SET", KEYS[2], "1|" .. number, "PX", string.format("%.0f", life))
+  redis.call("SET", KEYS[2], value, "PX", life)
 else
-  redis.call("SET", KEYS[2], "1|" .. number)
+  redis.call("SET", KEYS[2], value)
 end
 return raise(KEYS[1], since, incarnation, seq)
 """

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from .. import sinks
 from ..access import Access, current_access, enter, forget
 from ..carriers import Query
 from ..core.ports import run_sync
@@ -78,6 +79,8 @@ class BearerMiddleware:
         except (AuthError, Unavailable) as error:
             fault = error if bearer is None else self._doorway.blamed(error, WsgiHead(environ))
             return self._refuse(fault, environ, start_response)
+        if sinks.acceptance_is_heard and verdict is not None:
+            self._doorway.tell_acceptance(verdict)
         if token is not None and type(token.carrier) is Query:
             start_response = private(start_response)
         access = Access(self._below, None if verdict is None else verdict.claims, verdict)
