@@ -197,10 +197,12 @@ def commands_of(server: RedisServer, work: Callable[[], object]) -> list[str]:
     return [name for name in names if name not in ("CLIENT", "HELLO", "INFO")]
 
 
-def kept_in(server: RedisServer) -> dict[str, bytes]:
-    """Every key of a server with its value."""
-    keys: list[bytes] = server.cli("KEYS", "*")
-    return {key.decode(): server.cli("GET", key) for key in keys}
+def kept_in(server: RedisServer) -> dict[str, Any]:
+    """Every key of a server with its value, or with all entries of the log of revocations."""
+    keys: list[str] = [key.decode() for key in server.cli("KEYS", "*")]
+    return {
+        key: server.cli("XRANGE", key, "-", "+") if key.endswith(":log") else server.cli("GET", key) for key in keys
+    }
 
 
 def entry_key(server: RedisServer) -> str:

@@ -27,6 +27,7 @@ from bearerguard import (
 )
 from bearerguard.platforms import shopify
 from tests.hostile import GOOD, ISSUER, NOW, Clock, claims, settings
+from tests.introspecting import kept_in
 from tests.minting import SECRET, mint
 from tests.revoking import (
     AUTHORITY,
@@ -632,17 +633,10 @@ def test_redis_hears_no_token_no_id_and_no_name(redis_office: Office, redis_serv
         desk.denylist.revoke_user("USER-0123")
         desk.denylist.revoke_tenant("TENANT-0123")
         assert (desk.verdict(text), desk.denylist.status(held)) == ("revoked", "revoked")
-    said = "\n".join([*heard, *map(str, dump_of(redis_server).items())])
+    said = "\n".join([*heard, *map(str, kept_in(redis_server).items())])
     assert len(heard) > 10
     for secret in (*SECRETS.values(), *text.split("."), *nameless.split("."), SECRET, "0123"):
         assert secret.lower() not in said.lower()
-
-
-def dump_of(server: RedisServer) -> dict[bytes, bytes]:
-    """Every key of the server, and its value."""
-    strings = [key for key in server.cli("KEYS", "*") if server.cli("TYPE", key) == b"string"]
-    streams = {key: server.cli("XRANGE", key, "-", "+") for key in server.cli("KEYS", "*") if key not in strings}
-    return {key: server.cli("GET", key) for key in strings} | streams
 
 
 @contextmanager

@@ -469,6 +469,8 @@ class Meddled:
     def peek(self, names: Sequence[str]) -> None:
         """As Redis."""
 
+    async def get_ready(self, *, within: float) -> None: ...
+
     async def read(self, names: Sequence[str], *, within: float) -> Sequence[str | None]:
         return await self._store.read(names, within=within)
 

@@ -242,7 +242,11 @@ def test_signed_tokens_have_the_fields_and_defaults_of_the_contract() -> None:
         pytest.param(Denylist.status, "(self, claims)", id="status"),
         pytest.param(Verifier.verify, "(self, token, *, kind)", id="verify"),
         pytest.param(SharedSecrets, "(first, /, *more)", id="SharedSecrets"),
-        pytest.param(RedisStore, "(where, *, prefix)", id="RedisStore"),
+        pytest.param(
+            RedisStore,
+            "(where, *, prefix, durable, on_amnesia, first_start, on_failure, on_eviction)",
+            id="RedisStore",
+        ),
         pytest.param(bearerguard.requires_token, "(view, /)", id="requires_token"),
         pytest.param(bearerguard.single_use, "(view, /)", id="single_use"),
         pytest.param(bearerguard.requires_scope, "(first, /, *more, kind)", id="requires_scope"),

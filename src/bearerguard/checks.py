@@ -5,10 +5,13 @@ from __future__ import annotations
 import functools
 import inspect
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from .errors import SettingsError
+
+OnFailure: TypeAlias = Literal["closed", "open"]
+"""What is said where somebody cannot be asked: nobody passes, or everybody does who passes all other checks."""
 
 LATEST_TIME = 253_402_300_800  # the year 10000: a time in milliseconds is beyond it
 
@@ -17,6 +20,12 @@ def check_seconds(name: str, value: object, low: float, high: float) -> None:
     """A duration inside its bounds."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
         raise SettingsError(f"{name} is {value!r}; use {low:g} to {high:g} seconds")
+
+
+def check_word(name: str, value: object, words: tuple[str, ...]) -> None:
+    """One of a few words."""
+    if value not in words:
+        raise SettingsError(f"{name} is {value!r}; use {' or '.join(map(repr, words))}")
 
 
 def check_count(name: str, value: object, low: int, high: int) -> None:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .core.ports import HttpAnswer, HttpRequest, Ports
+from .core.ports import HttpAnswer, HttpRequest, Ports, StorePolicy
 from .io.flights import AsyncFlight, SyncFlight
 from .stores import MemoryStore, StoreLike, open_store
 
@@ -32,6 +32,11 @@ class Connections:
     def are_shared(self) -> bool:
         """Whether other processes may see the same store."""
         return not isinstance(self._store, MemoryStore)
+
+    @property
+    def store_policy(self) -> StorePolicy:
+        """What is done where the store forgets, or cannot be asked."""
+        return self._store.policy
 
     @staticmethod
     def bring_in_http() -> None:

@@ -11,16 +11,17 @@ from typing import Generic, TypeVar
 from .access import as_raised
 from .claims import Claims
 from .connections import Connections
-from .core.denylist import Revocations
-from .core.ports import run_sync
+from .core.denylist import STORE_SECONDS, Revocations
+from .core.ports import StorePolicy, run_sync
 from .core.verification import Route, Verification
 from .denylist import Denylist
-from .errors import AuthError, InvalidToken, MissingToken, SettingsError, Unavailable
+from .errors import AuthError, InvalidToken, MissingToken, SettingsError, StoreUnavailable, Unavailable
 from .journal import logger
 from .keys import JwksKeys
 from .rules.credentials import carriers_in_order
 from .rules.routing import check_routes, kinds_overlap
 from .settings import Kind, OpaqueTokens, SignedTokens
+from .sinks import told_if_unavailable
 from .stores import StoreLike
 
 KindT = TypeVar("KindT", bound=Kind, covariant=True)
@@ -63,6 +64,7 @@ class Verifier(Generic[KindT]):
         self.denylist = Denylist.of_verifier(kinds, self.connections, revocations, clock)
         self._kind_must_be_named_in_bodies = kinds_overlap(kinds)
         _say_what_is_unchecked(kinds)
+        _say_what_is_open(kinds, self.connections.store_policy)
         if self.connections.are_shared:
             _say_what_is_not_shared(kinds)
 
@@ -100,10 +102,19 @@ class Verifier(Generic[KindT]):
             raise InvalidToken("too_large")
         return token.encode("utf-8", "surrogatepass"), route
 
-    def get_ready(self) -> None:
-        """Load what the first request would have to wait for; a door calls this when the app starts."""
+    async def aget_ready(self) -> None:
+        """Load what the first request would have to wait for, and meet the store; a door does so when the app starts.
+
+        A store that cannot be asked yet is no reason not to start; one that the settings refuse is a SettingsError.
+        """
         if any(isinstance(kind, OpaqueTokens) or isinstance(kind.keys, JwksKeys) for kind in self.kinds):
             self.connections.bring_in_http()
+        try:
+            with told_if_unavailable("store"):
+                await self.connections.of_this_loop().store.get_ready(within=STORE_SECONDS)
+        except StoreUnavailable as error:
+            if error.reason == "store_evicts":
+                raise SettingsError(str(error)) from error
 
     def close(self) -> None:
         """Close the connections of blocking code; the next use opens new ones."""
@@ -146,6 +157,17 @@ def _say_what_is_unchecked(kinds: tuple[Kind, ...]) -> None:
             logger.log(logging.WARNING, "kind %s: the %s of tokens is not checked (UNCHECKED)", kind.name, claim)
         for warning in kind.warnings:
             logger.log(logging.WARNING, "kind %s: %s", kind.name, warning)
+
+
+def _say_what_is_open(kinds: tuple[Kind, ...], store: StorePolicy) -> None:
+    text = 'kind %s: while %s cannot be asked, %s pass (on_failure="open")'
+    for kind in kinds:
+        if store.on_failure == "open":
+            logger.log(logging.WARNING, text, kind.name, "the store", "revoked tokens")
+        if isinstance(kind, OpaqueTokens) and kind.on_failure == "open":
+            logger.log(logging.WARNING, text, kind.name, "the provider", "tokens that were good before")
+        if isinstance(kind, SignedTokens) and isinstance(kind.keys, JwksKeys) and kind.keys.on_failure == "open":
+            logger.log(logging.WARNING, text, kind.name, "the key set", "tokens of keys that may be withdrawn")
 
 
 def _say_what_is_not_shared(kinds: tuple[Kind, ...]) -> None:

@@ -178,11 +178,11 @@ class BearerMiddleware:
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             self._check_order(scope)
+            await self._doorway.verifier.aget_ready()
         except SettingsError as error:
             await receive()
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             raise
-        self._doorway.verifier.get_ready()
         try:
             await self.app(scope, receive, send)
         finally:

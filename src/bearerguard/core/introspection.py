@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from ..errors import InvalidToken
+from ..errors import InvalidToken, ProviderUnavailable, StoreUnavailable
+from ..events import PassedUnchecked
+from ..rules.acceptance import check_time
 from ..rules.introspection import accepted_facts, check_shape
 from ..rules.introspection_entries import Answer, EntryKeys, Forged
 from ..settings import OpaqueTokens
+from ..sinks import tell
 from .answer_shelf import AnswerShelf
 from .denylist import STORE_SECONDS, Reading, Revocations
 from .ports import Ports
@@ -22,6 +25,12 @@ PART_TO_WAIT = 0.5
 MOST_ASKING = 288
 """As many as may be under way and may wait at the provider. It holds before the store is asked: what strangers make up
 must not crowd out the checks of those who are known."""
+
+OPEN_SECONDS = 3600.0
+"""For so long after the provider was asked its answer may stand in for a new one, where the settings say so."""
+
+REPRIEVE_SECONDS = 1.0
+"""For so long such a token passes before the provider is tried again."""
 
 MOST_GONE = 1024
 """So many inactive tokens are known as such, to keep out an answer about one that was asked for before."""
@@ -53,6 +62,14 @@ class AnswerLife:
             return 0
         self._over_at = -math.inf
         return None
+
+    def reprieve(self) -> AnswerLife | None:
+        """A little more life for an answer that cannot be had anew; nothing for one that is too old for that."""
+        now = self._clock()
+        if not 0 <= now - self._sent_at < OPEN_SECONDS:
+            return None
+        ends_at, over_at = now + REPRIEVE_SECONDS, self._monotonic() + REPRIEVE_SECONDS
+        return AnswerLife(self._clock, self._monotonic, sent_at=self._sent_at, ends_at=ends_at, over_at=over_at)
 
     def seconds_left(self) -> float:
         """For how long the answer stands from now on, by the clock that is stricter."""
@@ -114,9 +131,23 @@ class OpaqueJudge:
         except InvalidToken:
             self._forget(digest)
             raise
+        except ProviderUnavailable:
+            seen = self._reprieved(digest, table)
+            if seen is None:
+                raise
         if self._gone.get(digest, -math.inf) <= started:
             table.keep(digest, seen)
         return seen
+
+    def _reprieved(self, digest: bytes, table: Recall) -> Seen | None:
+        """A token that was good when the provider was last asked, where the settings let it pass now that it is not."""
+        known = table.find(digest) if self.kind.on_failure == "open" else None
+        life = known.backing.reprieve() if known is not None and isinstance(known.backing, AnswerLife) else None
+        if known is None or life is None:
+            return None
+        check_time(known.starts_at, known.dies_at, now=self._clock())
+        tell(PassedUnchecked(dependency="provider", kind=self.kind.name))
+        return known.backed_by(life)
 
     def _forget(self, digest: bytes) -> None:
         """Remember the token nowhere, and no answer that was asked for before this moment."""
@@ -131,9 +162,14 @@ class OpaqueJudge:
         ends_at = self._monotonic() + self.kind.deadline
         endpoint = await self._provider.endpoint(ports, within=self.kind.deadline)
         shelf = self._shelf(digest, endpoint, ports)
-        if shelf is None:
+        try:
+            reading, seen = (None, None) if shelf is None else await self._recalled(token, shelf, ports)
+        except StoreUnavailable:
+            if ports.store.policy.on_failure == "closed":
+                raise
+            shelf = reading = seen = None
+        if shelf is None or reading is None:
             return self._judged_answer(token, await self._provider.said(token, endpoint, ports, ends_at=ends_at))[0]
-        reading, seen = await self._recalled(token, shelf, ports)
         if seen is None:
             return await self._asked(token, endpoint, shelf, ports, ends_at=ends_at)
         readings.append(reading)

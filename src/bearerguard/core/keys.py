@@ -8,7 +8,7 @@ from typing import NoReturn, Protocol
 
 from .. import sinks
 from ..errors import InvalidToken, ProviderUnavailable
-from ..events import KeysRefreshed, OldSecretUsed, ProviderFailed, error_class
+from ..events import KeysRefreshed, OldSecretUsed, PassedUnchecked, ProviderFailed, error_class
 from ..keys import JwksKeys, SharedSecrets, StaticKeys
 from ..rules.jws import JoseHeader, KeyRing, SignedText, verifying_key
 from ..rules.key_set import KeySet, after_failure, after_success, lifetime_of, ring_of_document
@@ -116,7 +116,13 @@ class FetchedKeys:
         if self._held.may_ask(self._monotonic()):
             await ports.flight.once(self._flight_key, lambda: self._fetch(ports), within=self._source.seconds_in_all)
         if not self._held.is_trusted(self._source, self._monotonic()):
+            self._make_do()
+
+    def _make_do(self) -> None:
+        """Go on with keys that are too old, where the settings say so and there are any."""
+        if self._source.on_failure == "closed" or not self._held.ring.keys:
             raise ProviderUnavailable("keys_unavailable")
+        sinks.tell(PassedUnchecked(dependency="keys", kind=self._kind))
 
     async def _fetch(self, ports: Ports) -> None:
         """Replace the set we hold; a failed fetch leaves its keys and starts the cool-down all the same."""

@@ -11,13 +11,11 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
+from ..checks import OnFailure
 from ..errors import StoreUnavailable
 from ..rules.epochs import Amnesia, Memory
 
 _T = TypeVar("_T")
-
-OnFailure: TypeAlias = Literal["closed", "open"]
-"""What a check says that could not be made: nobody passes, or everybody does who passes all other checks."""
 
 FirstStart: TypeAlias = Literal["trust", "refuse"]
 """What an empty store is, for a process that has not met it before: a new one, or one that has lost its memory."""
@@ -140,6 +138,9 @@ class Store(Protocol):
     def peek(self, names: Sequence[str]) -> Sequence[str | None] | None:
         """What `read` would answer, where the store knows it without waiting; else None."""
         ...
+
+    async def get_ready(self, *, within: float) -> None:
+        """Meet the store, so that what is wrong with it is heard of before the first request."""
 
     async def read(self, names: Sequence[str], *, within: float) -> Sequence[str | None]:
         """The values of `names`, in one round trip; None for a name that is absent."""

@@ -82,6 +82,12 @@ class Seen:
             self._names = denial_names(kind.vouched_by, identity, user=claims.user, tenant=claims.tenant)
         return self._names
 
+    def backed_by(self, backing: Backing) -> Seen:
+        """The same token, with a verdict that rests on something else."""
+        seen = Seen(self.kind, self.claims, self.starts_at, self.dies_at, backing)
+        seen.issued_at = self.issued_at
+        return seen
+
     def stands(self, ports: Ports) -> bool:
         """Whether what the verdict rests on is still what it was."""
         return self.backing is None or self.backing.epoch(ports) == self.backed_at

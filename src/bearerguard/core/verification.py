@@ -8,12 +8,14 @@ from hashlib import sha256
 from typing import Protocol
 
 from ..carriers import Carrier
-from ..errors import AuthError, InvalidToken, SettingsError, Unavailable
+from ..errors import AuthError, InvalidToken, SettingsError, StoreUnavailable, Unavailable
+from ..events import PassedUnchecked
 from ..rules.acceptance import check_each_time, check_time
 from ..rules.credentials import carriers_in_order
 from ..rules.revocation import identity_of
 from ..rules.routing import check_is_for, kind_for, kinds_of
 from ..settings import Kind, SignedTokens
+from ..sinks import tell
 from .denylist import Reading, Revocations
 from .introspection import OpaqueJudge
 from .ports import Ports, Store
@@ -177,7 +179,19 @@ class Verification:
         return True
 
     async def _epoch(self, seen: Seen, ports: Ports, reading: Reading | None) -> str | None:
-        """The epoch of the store, which was asked; TokenRevoked if it knows of a revocation."""
+        """The epoch of the store, which was asked; TokenRevoked if it knows of a revocation.
+
+        Nothing where it could not be asked, and its policy lets everybody pass who passes all other checks.
+        """
+        try:
+            return await self._asked(seen, ports, reading)
+        except StoreUnavailable:
+            if ports.store.policy.on_failure == "closed":
+                raise
+            tell(PassedUnchecked(dependency="store", kind=seen.kind.name))
+            return None
+
+    async def _asked(self, seen: Seen, ports: Ports, reading: Reading | None = None) -> str | None:
         kind = seen.kind
         return await self._revocations.check(
             seen.names,
@@ -193,7 +207,15 @@ class Verification:
         identity = identity_of(verdict.claims)
         if identity is None or verdict.dies_at == math.inf:
             raise InvalidToken("not_single_use")
-        await self._revocations.spend(identity, ports.store, epoch_read=verdict.epoch, dies_at=verdict.dies_at)
+        epoch = verdict.epoch
+        if epoch is None and ports.store.keeps_epoch:
+            epoch = await self._asked(self._seen_again(verdict), ports)
+        await self._revocations.spend(identity, ports.store, epoch_read=epoch, dies_at=verdict.dies_at)
+
+    def _seen_again(self, verdict: Verdict) -> Seen:
+        """The token of a verdict that was reached without asking the store."""
+        kind = self._by_kind[verdict.claims.kind].judges[0].kind
+        return Seen(kind, verdict.claims, -math.inf, verdict.dies_at)
 
 
 def _judge(kind: Kind, revocations: Revocations, clock: Callable[[], float], monotonic: Callable[[], float]) -> Judge:

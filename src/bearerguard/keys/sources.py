@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Protocol, TypeAlias, get_args, runtime_checkable
 
-from ..checks import check_seconds, check_url, origin_of_url
+from ..checks import OnFailure, check_seconds, check_url, check_word, origin_of_url
 from ..errors import SettingsError
 from .algorithms import ALGORITHMS, VerifyingKey, hmac_check, pyjwt_algorithm
 from .jwk import PublicKey, key_of_jwk, key_of_pem, keys_of_set, prepared
@@ -114,7 +114,8 @@ class JwksKeys:
     JwksKeys("https://id.example.com/.well-known/jwks.json")
     ```
 
-    A key set that is not public takes `auth=ClientCredentials(...)`.
+    A key set that is not public takes `auth=ClientCredentials(...)`. Kept keys verify tokens for `max_stale` seconds
+    while the set cannot be fetched; with `on_failure="open"` for as long as the process lives.
     """
 
     url: str
@@ -124,6 +125,7 @@ class JwksKeys:
     cool_down: float = 30
     max_stale: float = 3600
     deadline: float = 2.0
+    on_failure: OnFailure = "closed"
 
     def __post_init__(self) -> None:
         check_url("url", self.url)
@@ -131,6 +133,7 @@ class JwksKeys:
         check_seconds("cool_down", self.cool_down, 1, 3600)
         check_seconds("max_stale", self.max_stale, self.lifetime, 86_400)
         check_seconds("deadline", self.deadline, 0.05, 5)
+        check_word("on_failure", self.on_failure, get_args(OnFailure))
         _check_auth(self.auth, self.url)
 
     @property

@@ -10,7 +10,7 @@ from collections.abc import Set as AbstractSet
 from typing import TypedDict
 
 from ..carriers import Carrier
-from ..checks import check_text
+from ..checks import OnFailure, check_text
 from ..claim_rules import UNCHECKED, Expected, NamedRules
 from ..claims import Claims
 from ..errors import SettingsError
@@ -57,6 +57,7 @@ class OpaqueOverrides(_Both, total=False):
     deadline: float
     endpoint_origins: AbstractSet[str]
     introspection_endpoint: str | None
+    on_failure: OnFailure
     rules: NamedRules
 
 

@@ -6,10 +6,10 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import KW_ONLY, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from ..carriers import BEARER, Carrier
-from ..checks import check_count, check_origin, check_seconds, check_text, check_url
+from ..checks import OnFailure, check_count, check_origin, check_seconds, check_text, check_url, check_word
 from ..claim_rules import (
     UNCHECKED,
     Expected,
@@ -56,7 +56,8 @@ class OpaqueTokens:
     ```
 
     What the provider says of a good token is remembered for `cache_seconds` at most, and never past the token's end: a
-    revocation at the provider is seen that late. `Denylist` is asked on every request.
+    revocation at the provider is seen that late. `Denylist` is asked on every request. While the provider cannot be
+    asked, nobody else passes; with `on_failure="open"` a token does that this process found good within an hour.
     """
 
     _: KW_ONLY
@@ -77,6 +78,7 @@ class OpaqueTokens:
     leeway: float = 0
     iat_leeway: float = 10
     deadline: float = 2.0
+    on_failure: OnFailure = "closed"
     assumed_lifetime: float | None = None
     scopes: ScopeSource = None
     tenant: TextSource = None
@@ -109,6 +111,7 @@ class OpaqueTokens:
         if self.token_type_hint is not None:
             check_text("token_type_hint", self.token_type_hint)
         _check_times(self)
+        check_word("on_failure", self.on_failure, get_args(OnFailure))
         check_sources(self)
         check_carriers(self.carriers)
         check_count("max_bytes", self.max_bytes, 16, 1_048_576)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol, TypeAlias, cast
 
-from ..core.ports import Store
+from ..core.ports import Store, StorePolicy
 from ..errors import SettingsError
 from .memory import MemoryStore
 from .redis import RedisStore
@@ -36,6 +36,11 @@ class AsyncStorePort(Store, Protocol):
 
 class StoreSource(Protocol):
     """A store, as a setting names it: it gives ports, which open their connections when they are first used."""
+
+    @property
+    def policy(self) -> StorePolicy:
+        """What is done where the store forgets, or cannot be asked."""
+        ...
 
     def sync_port(self) -> SyncStorePort:
         """The port of this process."""

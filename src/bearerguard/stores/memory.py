@@ -84,6 +84,9 @@ class MemoryStore:
     def abandon(self) -> None:
         """Nothing is open; what is remembered stays."""
 
+    async def get_ready(self, *, within: float) -> None:
+        """It always is."""
+
     async def read(self, names: Sequence[str], *, within: float) -> Sequence[str | None]:  # noqa: ARG002
         """The values of `names`; None for a name that is absent."""
         return self.peek(names)

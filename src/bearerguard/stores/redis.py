@@ -5,8 +5,8 @@ from __future__ import annotations
 from threading import Lock
 from typing import TYPE_CHECKING, get_args
 
-from ..core.ports import FirstStart, OnFailure, StorePolicy
-from ..errors import SettingsError
+from ..checks import OnFailure, check_word
+from ..core.ports import FirstStart, StorePolicy
 from ..rules.epochs import Amnesia
 from .breaker import Breaker
 from .forks import tell_after_fork
@@ -56,10 +56,10 @@ class RedisStore:
         # Not at the top: an app with its store in memory need not load redis-py. Not later: the first request would.
         from .redis_lines import lines_to
 
-        _check_word("on_amnesia", on_amnesia, get_args(Amnesia))
-        _check_word("first_start", first_start, get_args(FirstStart))
-        _check_word("on_failure", on_failure, get_args(OnFailure))
-        _check_word("on_eviction", on_eviction, get_args(OnEviction))
+        check_word("on_amnesia", on_amnesia, get_args(Amnesia))
+        check_word("first_start", first_start, get_args(FirstStart))
+        check_word("on_failure", on_failure, get_args(OnFailure))
+        check_word("on_eviction", on_eviction, get_args(OnEviction))
         self.policy = StorePolicy(on_amnesia, first_start, on_failure)
         self._layout = KeyLayout(prefix)
         self._lines = lines_to(where, self._layout.key("epoch"))
@@ -95,8 +95,3 @@ class RedisStore:
         """A thread of the parent may hold the lock; and what the parent knows of the server, we have not seen."""
         self._lock = Lock()
         self._breaker.succeeded()
-
-
-def _check_word(name: str, given: object, words: tuple[str, ...]) -> None:
-    if given not in words:
-        raise SettingsError(f"{name} is {given!r}; use {' or '.join(map(repr, words))}")
