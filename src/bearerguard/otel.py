@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import TypeAlias
 
 from opentelemetry.metrics import MeterProvider, get_meter
@@ -42,7 +42,7 @@ class OpenTelemetrySink:
     """
 
     def __init__(self, meter_provider: MeterProvider | None = None, *, tenant_on_span: bool = False) -> None:
-        meter = get_meter("bearerguard", version("bearerguard"), meter_provider)
+        meter = get_meter("bearerguard", _our_version(), meter_provider)
         self._tokens = meter.create_counter("bearerguard.tokens", "{token}", "Requests judged, by their outcome")
         self._failures = meter.create_counter("bearerguard.failures", "{failure}", "Components that could not be asked")
         self._revocations = meter.create_counter("bearerguard.revocations", "{revocation}", "Revocations confirmed")
@@ -77,6 +77,14 @@ class OpenTelemetrySink:
             said["bearerguard.kind"] = event.kind
         self._tokens.add(1, {**said, "http.response.status_code": event.status})
         _say_on_span(said)
+
+
+def _our_version() -> str:
+    """Nothing where we were copied into an application, and not installed."""
+    try:
+        return version("bearerguard")
+    except PackageNotFoundError:
+        return ""
 
 
 def _told_apart(event: Event) -> _Attributes:

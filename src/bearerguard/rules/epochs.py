@@ -29,7 +29,7 @@ class Memory:
     """What a server says of its memory: its own run, and the history of writes that it has and had before.
 
     `up_since` and `seen_at` are of this process's monotonic clock. Where the store `is_replicated`, no write counts
-    until a second server has it.
+    until a second server has it. `heir_of` is the run that handed everything over and said so.
     """
 
     run: str
@@ -39,6 +39,7 @@ class Memory:
     up_since: float
     seen_at: float
     is_replicated: bool = False
+    heir_of: str | None = None
 
     @property
     def tag(self) -> str:
@@ -86,7 +87,7 @@ def is_same_memory(seen: Memory | None, now: Memory | None) -> bool:
     # A replica that was up already when its master was seen, and took over. A master that restarts claims its own
     # history as well, but has lost what it did not write to its disk.
     took_over = now.history_before == seen.history and now.up_since < seen.seen_at
-    return now.is_replicated and took_over
+    return now.is_replicated and (took_over or now.heir_of == seen.run)
 
 
 def begins_anew(lost: Epoch | None, now: Epoch | None) -> bool:

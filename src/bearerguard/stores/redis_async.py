@@ -12,6 +12,7 @@ from .redis_wire import (
     SILENCE_SECONDS,
     Crowded,
     ElsewhereNow,
+    Moved,
     WireError,
     confirmed,
     connection_overdue,
@@ -86,7 +87,7 @@ class AsyncWire:
         finally:
             await (self._line.give_back if sound else self._line.drop)(connection)
         if isinstance(answer, ElsewhereNow):
-            self._line.leave()
+            self._line.leave(hands_over=isinstance(answer, Moved))
         return answer
 
     async def _answer(

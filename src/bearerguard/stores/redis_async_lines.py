@@ -62,8 +62,8 @@ class AsyncLine(Protocol):
     async def drop(self, connection: AsyncConnection) -> None:
         """Take back one whose reply was not."""
 
-    def leave(self) -> None:
-        """Look for the server anew."""
+    def leave(self, *, hands_over: bool) -> None:
+        """Look for the server anew; this one may have said that another has all it had."""
 
     async def close(self) -> None:
         """Close what we opened."""
@@ -116,10 +116,10 @@ class OwnAsyncLine:
         self._lent.discard(connection)
         await shut(connection)
 
-    def leave(self) -> None:
+    def leave(self, *, hands_over: bool) -> None:
         """Look for the server anew; no connection to the one that was asked is used again."""
         self._finder.forget()
-        self.watch.leave()
+        self.watch.leave(hands_over=hands_over)
 
     async def close(self) -> None:
         """Close all that are idle; those that are lent are closed when they come back."""
@@ -245,9 +245,9 @@ class ClientAsyncLine:
         await shut(connection)
         await self._pool.release(connection)
 
-    def leave(self) -> None:
+    def leave(self, *, hands_over: bool) -> None:
         """The client looks for the server anew when it connects."""
-        self.watch.leave()
+        self.watch.leave(hands_over=hands_over)
 
     async def close(self) -> None:
         """Not ours to close."""

@@ -47,6 +47,7 @@ class ServerWatch:
         self._seen: Memory | None = None
         self._asked_at: float | None = None
         self._eviction = KEEPS_ALL
+        self._moved_from: str | None = None
 
     @property
     def memory(self) -> Memory | None:
@@ -68,17 +69,21 @@ class ServerWatch:
         self._asked_at = self._monotonic()
         return self.generation
 
-    def leave(self) -> None:
-        """The server is not the one to ask any more."""
+    def leave(self, *, hands_over: bool = False) -> None:
+        """The server is not the one to ask any more; it may have said that another has all it had."""
         self.generation += 1
+        self._moved_from = self._seen.run if hands_over and self._seen is not None else None
 
     def _note_server(self, fields: Mapping[str, str]) -> None:
-        memory = _memory(fields, seen_at=self._monotonic(), is_replicated=self.is_replicated)
+        heir_of = self._moved_from
+        if self._seen is not None and self._seen.run == fields.get("run_id"):
+            heir_of = self._seen.heir_of
+        memory = _memory(fields, seen_at=self._monotonic(), is_replicated=self.is_replicated, heir_of=heir_of)
         if self.is_replicated and not memory.leads:
             raise NotSent("the server is a replica")
         if not is_same_memory(self._seen, memory):
             self.leave()
-        self._seen = memory
+        self._seen, self._moved_from = memory, None
         self._note_eviction(fields.get("maxmemory_policy", KEEPS_ALL))
 
     def _note_eviction(self, policy: str) -> None:
@@ -90,7 +95,7 @@ class ServerWatch:
             raise Evicts("Evicts")
 
 
-def _memory(fields: Mapping[str, str], *, seen_at: float, is_replicated: bool) -> Memory:
+def _memory(fields: Mapping[str, str], *, seen_at: float, is_replicated: bool, heir_of: str | None) -> Memory:
     before = fields.get("master_replid2", _NO_HISTORY)
     uptime = fields.get("uptime_in_seconds", "")
     return Memory(
@@ -101,6 +106,7 @@ def _memory(fields: Mapping[str, str], *, seen_at: float, is_replicated: bool) -
         up_since=seen_at - (int(uptime) if uptime.isascii() and uptime.isdigit() else 0),
         seen_at=seen_at,
         is_replicated=is_replicated,
+        heir_of=heir_of,
     )
 
 

@@ -65,8 +65,8 @@ class SyncLine(Protocol):
     def drop(self, connection: SyncConnection) -> None:
         """Take back one whose reply was not."""
 
-    def leave(self) -> None:
-        """Look for the server anew."""
+    def leave(self, *, hands_over: bool) -> None:
+        """Look for the server anew; this one may have said that another has all it had."""
 
     def close(self) -> None:
         """Close what we opened."""
@@ -123,10 +123,10 @@ class OwnSyncLine:
         self._lent.discard(connection)
         connection.disconnect()
 
-    def leave(self) -> None:
+    def leave(self, *, hands_over: bool) -> None:
         """Look for the server anew; no connection to the one that was asked is used again."""
         self._finder.forget()
-        self.watch.leave()
+        self.watch.leave(hands_over=hands_over)
 
     def close(self) -> None:
         """Close all that are idle; those that are lent are closed when they come back."""
@@ -255,9 +255,9 @@ class ClientSyncLine:
         finally:
             self._pool.release(connection)
 
-    def leave(self) -> None:
+    def leave(self, *, hands_over: bool) -> None:
         """The client looks for the server anew when it connects."""
-        self.watch.leave()
+        self.watch.leave(hands_over=hands_over)
 
     def close(self) -> None:
         """Not ours to close."""
