@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -337,7 +338,11 @@ def test_a_server_that_restarts_empty_has_forgotten(own_office: Office, own_redi
 def test_a_durable_server_that_restarts_has_forgotten_nothing(
     own_office: Office, own_redis_server: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    desk, gone, kept = own_office.desk(durable=True), token_at(own_office, 60), token_at(own_office, 60, jti="kept", sub="bob")
+    desk, gone, kept = (
+        own_office.desk(durable=True),
+        token_at(own_office, 60),
+        token_at(own_office, 60, jti="kept", sub="bob"),
+    )
     desk.denylist.revoke(desk.verify(gone))
     assert desk.verdict(kept) == GOOD
     own_redis_server.cli("SAVE")
@@ -453,6 +458,16 @@ def test_many_checks_at_once_notice_one_loss(
     assert epoch_of(redis_server)[0] > 0
 
 
+@dataclass(frozen=True)
+class Asked:
+    """A token that is asked about."""
+
+    issued_at: float
+    names: Sequence[str] = ("d:x",)
+    ahead: float = 0
+    lives: float = HORIZON
+
+
 class Meddled:
     """A port at which another process is always quicker: it writes just before an epoch is founded."""
 
@@ -497,7 +512,7 @@ def test_a_loss_is_noticed_although_somebody_writes_meanwhile(
     ours, theirs = Revocations(lambda: now), Revocations(lambda: now)
 
     def check(revocations: Revocations, at: Store) -> None:
-        run_sync(revocations.check(("d:x",), at, issued_at=now - 60, ahead=0, lives=HORIZON))
+        run_sync(revocations.check(Asked(now - 60), at))
 
     def revoke() -> None:
         run_sync(port.raise_mark("d:another", now, keep_seconds=60, within=0.5))

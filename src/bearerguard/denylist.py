@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 from . import sinks
 from .access import as_raised
@@ -87,6 +87,15 @@ class _Unsettled:
     def normalised_tenant(self, tenant: str) -> str:
         check_text("tenant", tenant)
         return tenant
+
+
+class _Token(NamedTuple):
+    """A token, as far as its revocation goes."""
+
+    names: Sequence[str]
+    issued_at: float | None
+    ahead: float
+    lives: float | None
 
 
 class Denylist:
@@ -255,9 +264,7 @@ class Denylist:
         kind = next((kind for kind in self._kinds if kind.name == claims.kind), self._kinds[0])
         names = denial_names(kind.vouched_by, _identity(claims), user=claims.user, tenant=claims.tenant)
         try:
-            await self._revocations.check(
-                names, ports.store, issued_at=claims.issued_at, ahead=kind.ahead, lives=_lives(kind)
-            )
+            await self._revocations.check(_Token(names, claims.issued_at, kind.ahead, _lives(kind)), ports.store)
         except TokenRevoked:
             return "revoked"
         return "active"

@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal, Protocol
 
 from ..errors import StoreUnavailable, TokenReplayed
 from ..events import StoreForgot, StoreMetEmpty
@@ -29,6 +30,30 @@ STORE_SECONDS = 0.5
 FOUNDING_TRIES = 3
 
 
+class Subject(Protocol):
+    """A token, as far as its revocation goes."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The names under which it may have been revoked."""
+        ...
+
+    @property
+    def issued_at(self) -> float | None:
+        """When it was issued, where that is known."""
+        ...
+
+    @property
+    def ahead(self) -> float:
+        """How far ahead of ours the clock of its issuer may be."""
+        ...
+
+    @property
+    def lives(self) -> float | None:
+        """For how long it is accepted at most, where that is known."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """What was recalled in one step with the marks about a token, and from whose memory.
@@ -45,13 +70,14 @@ class Reading:
 class Revocations:
     """One store's memory as this process knows it; every verdict about revocation and one-time use is reached here."""
 
-    __slots__ = ("_clock", "_last_epoch", "_lost", "_memory")
+    __slots__ = ("_clock", "_last_epoch", "_lost", "_memory", "_own_write")
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._last_epoch: Epoch | None = None
         self._lost: Epoch | None = None
         self._memory: Memory | None = None
+        self._own_write: Epoch | None = None
 
     async def recall(self, name: str, entries: Entries, *, claim: str, claim_seconds: float) -> Reading:
         """An entry, with the marks under the names that it names: half of a check, which `check` completes."""
@@ -60,36 +86,53 @@ class Revocations:
             recollection = await entries.recall(name, claim=claim, claim_seconds=claim_seconds, within=STORE_SECONDS)
         return Reading(before, started, recollection, entries.memory)
 
-    async def check(
-        self,
-        names: Sequence[str],
-        store: Store,
-        *,
-        issued_at: float | None,
-        ahead: float,
-        lives: float | None,
-        reading: Reading | None = None,
-    ) -> str | None:
-        """The epoch that the check read; TokenRevoked where one of `names` is revoked, or may have been forgotten.
+    def knows_unrevoked(self, token: Subject, store: Store) -> bool:
+        """Whether the store knows without waiting that a token is not revoked; TokenRevoked if it is."""
+        if not store.keeps_epoch:
+            values = store.peek(token.names)
+            return values is not None and _are_clear(token, values)
+        known = store.peek((EPOCH_NAME, *token.names))
+        if known is None or not self._is_late(known[0], store):
+            return False
+        self._check_epoch(known[0], token, store)
+        return _are_clear(token, known[1:])
 
-        A `reading` has the marks under exactly these names already.
+    def _is_late(self, raw: str | None, store: Store) -> bool:
+        """Whether what is known without waiting is merely a little old.
+
+        It must be of the memory that was asked last, and no older than what this process has revoked itself.
+        """
+        present, last = epoch(raw), self._last_epoch
+        if present is None or last is None or present.incarnation != last.incarnation or self._lost is not None:
+            return False
+        return continues(self._own_write, present) and is_same_memory(self._memory, store.memory)
+
+    async def check(self, token: Subject, store: Store, reading: Reading | None = None) -> str | None:
+        """The epoch that the check read; TokenRevoked where a token is revoked, or where that may have been forgotten.
+
+        A `reading` has the marks under exactly the token's names already.
         """
         if not store.keeps_epoch:
-            check_marks(names, await store.read(names, within=STORE_SECONDS), issued_at=issued_at, ahead=ahead)
+            _are_clear(token, await store.read(token.names, within=STORE_SECONDS))
             return None
         with told_if_unavailable("store"):
-            reading = reading or await self._read(names, store)
+            reading = reading or await self._read(token.names, store)
             raw = await self._standing_epoch(reading, store)
+            self._check_epoch(raw, token, store)
+            _are_clear(token, reading.recollection.marks)
+        return raw
+
+    def _check_epoch(self, raw: str | None, token: Subject, store: Store) -> None:
+        present = epoch(raw)
+        if present is not None and present.since:
             check_epoch(
-                epoch(raw),
-                issued_at=issued_at,
-                ahead=ahead,
-                lives=lives,
+                present,
+                issued_at=token.issued_at,
+                ahead=token.ahead,
+                lives=token.lives,
                 now=self._clock(),
                 on_amnesia=store.policy.on_amnesia,
             )
-            check_marks(names, reading.recollection.marks, issued_at=issued_at, ahead=ahead)
-        return raw
 
     async def _read(self, names: Sequence[str], store: Store) -> Reading:
         before, started = self._last_epoch, time.monotonic()
@@ -148,7 +191,8 @@ class Revocations:
             for name in names:
                 before = self._last_epoch
                 raw = await store.raise_mark(name, number, keep_seconds=keep_seconds, within=_left(started))
-                self._remember(before, epoch(raw), None)
+                self._own_write = epoch(raw)
+                self._remember(before, self._own_write, None)
 
     async def spend(self, identity: str, store: Store, *, epoch_read: str | None, dies_at: float) -> None:
         """Claim a one-time token; TokenReplayed for whoever comes second."""
@@ -168,6 +212,13 @@ class Revocations:
         except ReplyLost as lost:
             standing = await _standing_nonce(name, store, lost, within=_left(started))
         return Spent.FIRST if standing == nonce else Spent.REPLAYED
+
+
+def _are_clear(token: Subject, marks: Sequence[str | None]) -> Literal[True]:
+    """Yes; TokenRevoked where one of the marks says no."""
+    if marks.count(None) != len(marks):
+        check_marks(token.names, marks, issued_at=token.issued_at, ahead=token.ahead)
+    return True
 
 
 async def _founded_anew(lost: Epoch | None, observed: str | None, store: Store, started: float) -> str | None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from ..claims import Claims
-from ..rules.revocation import check_marks, denial_names, identity_of
+from ..rules.revocation import denial_names, identity_of
 from ..settings import Kind
 from .denylist import Reading
 from .ports import Ports
@@ -92,10 +91,16 @@ class Seen:
         """Whether what the verdict rests on is still what it was."""
         return self.backing is None or self.backing.epoch(ports) == self.backed_at
 
-    def check_marks(self, values: Sequence[str | None]) -> None:
-        """TokenRevoked if the store's values for `names` say so."""
-        if values.count(None) != len(values):
-            check_marks(self.names, values, issued_at=self.issued_at, ahead=self.kind.ahead)
+    @property
+    def ahead(self) -> float:
+        """How far ahead of ours the clock of its issuer may be."""
+        return self.kind.ahead
+
+    @property
+    def lives(self) -> float | None:
+        """For how long it is accepted at most, where that is known."""
+        horizon = self.kind.horizon
+        return None if horizon is None else horizon + self.kind.leeway
 
 
 class Judged(NamedTuple):

@@ -141,7 +141,7 @@ class Verification:
         seen: Seen | None = None
         try:
             seen = route.recalled(digest, ports)
-            if seen is None or not (ports.store.is_blank or self._is_known_unrevoked(seen, ports.store)):
+            if seen is None or not self._is_known_unrevoked(seen, ports.store):
                 return None
             if seen.each_time:
                 check_each_time(seen.claims, seen.kind)
@@ -170,13 +170,7 @@ class Verification:
 
     def _is_known_unrevoked(self, seen: Seen, store: Store) -> bool:
         """Whether the store knows so without waiting; TokenRevoked if what it knows is the contrary."""
-        if store.is_blank:
-            return True
-        values = store.peek(seen.names)
-        if values is None:
-            return False
-        seen.check_marks(values)
-        return True
+        return store.is_blank or self._revocations.knows_unrevoked(seen, store)
 
     async def _epoch(self, seen: Seen, ports: Ports, reading: Reading | None) -> str | None:
         """The epoch of the store, which was asked; TokenRevoked if it knows of a revocation.
@@ -184,23 +178,12 @@ class Verification:
         Nothing where it could not be asked, and its policy lets everybody pass who passes all other checks.
         """
         try:
-            return await self._asked(seen, ports, reading)
+            return await self._revocations.check(seen, ports.store, reading)
         except StoreUnavailable:
             if ports.store.policy.on_failure == "closed":
                 raise
             tell(PassedUnchecked(dependency="store", kind=seen.kind.name))
             return None
-
-    async def _asked(self, seen: Seen, ports: Ports, reading: Reading | None = None) -> str | None:
-        kind = seen.kind
-        return await self._revocations.check(
-            seen.names,
-            ports.store,
-            issued_at=seen.issued_at,
-            ahead=kind.ahead,
-            lives=None if kind.horizon is None else kind.horizon + kind.leeway,
-            reading=reading,
-        )
 
     async def spend(self, verdict: Verdict, ports: Ports) -> None:
         """Claim a token whose verdict is known for one use; TokenReplayed if it was used before."""
@@ -209,7 +192,7 @@ class Verification:
             raise InvalidToken("not_single_use")
         epoch = verdict.epoch
         if epoch is None and ports.store.keeps_epoch:
-            epoch = await self._asked(self._seen_again(verdict), ports)
+            epoch = await self._revocations.check(self._seen_again(verdict), ports.store)
         await self._revocations.spend(identity, ports.store, epoch_read=epoch, dies_at=verdict.dies_at)
 
     def _seen_again(self, verdict: Verdict) -> Seen:
