@@ -244,7 +244,7 @@ def test_signed_tokens_have_the_fields_and_defaults_of_the_contract() -> None:
         pytest.param(SharedSecrets, "(first, /, *more)", id="SharedSecrets"),
         pytest.param(
             RedisStore,
-            "(where, *, prefix, durable, on_amnesia, first_start, on_failure, on_eviction)",
+            "(where, *, prefix, durable, on_amnesia, first_start, on_failure, on_eviction, replica, max_staleness)",
             id="RedisStore",
         ),
         pytest.param(bearerguard.requires_token, "(view, /)", id="requires_token"),

@@ -39,7 +39,7 @@ MOST_GONE = 1024
 class AnswerLife:
     """How long a remembered answer stands. It runs on both clocks, so that no step of either makes it longer."""
 
-    __slots__ = ("_clock", "_ends_at", "_monotonic", "_over_at", "_sent_at")
+    __slots__ = ("_clock", "_ends_at", "_monotonic", "_open_until", "_over_at", "_sent_at")
 
     def __init__(
         self,
@@ -49,12 +49,16 @@ class AnswerLife:
         sent_at: float,
         ends_at: float,
         over_at: float,
+        open_until: float | None = None,
     ) -> None:
         self._clock = clock
         self._monotonic = monotonic
         self._sent_at = sent_at
         self._ends_at = ends_at
         self._over_at = over_at
+        if open_until is None:
+            open_until = monotonic() + OPEN_SECONDS - max(0.0, clock() - sent_at)
+        self._open_until = open_until
 
     def epoch(self, _: Ports) -> int | None:
         """Zero while the answer stands; once it is over it stays so, wherever a clock is set."""
@@ -65,11 +69,17 @@ class AnswerLife:
 
     def reprieve(self) -> AnswerLife | None:
         """A little more life for an answer that cannot be had anew; nothing for one that is too old for that."""
-        now = self._clock()
-        if not 0 <= now - self._sent_at < OPEN_SECONDS:
+        now, monotonic_now = self._clock(), self._monotonic()
+        if not 0 <= now - self._sent_at < OPEN_SECONDS or monotonic_now >= self._open_until:
             return None
-        ends_at, over_at = now + REPRIEVE_SECONDS, self._monotonic() + REPRIEVE_SECONDS
-        return AnswerLife(self._clock, self._monotonic, sent_at=self._sent_at, ends_at=ends_at, over_at=over_at)
+        return AnswerLife(
+            self._clock,
+            self._monotonic,
+            sent_at=self._sent_at,
+            ends_at=now + REPRIEVE_SECONDS,
+            over_at=monotonic_now + REPRIEVE_SECONDS,
+            open_until=self._open_until,
+        )
 
     def seconds_left(self) -> float:
         """For how long the answer stands from now on, by the clock that is stricter."""

@@ -103,6 +103,8 @@ class FetchedKeys:
             key = verifying_key(held.ring.candidates(header), text)
         if key is None:
             self._refuse(held, header)
+        if self._makes_do() and not held.is_trusted(self._source, self._monotonic()):
+            sinks.tell(PassedUnchecked(dependency="keys", kind=self._kind))
         return held.epoch
 
     def _refuse(self, held: KeySet, header: JoseHeader) -> NoReturn:
@@ -115,14 +117,12 @@ class FetchedKeys:
     async def _ask(self, ports: Ports) -> None:
         if self._held.may_ask(self._monotonic()):
             await ports.flight.once(self._flight_key, lambda: self._fetch(ports), within=self._source.seconds_in_all)
-        if not self._held.is_trusted(self._source, self._monotonic()):
-            self._make_do()
-
-    def _make_do(self) -> None:
-        """Go on with keys that are too old, where the settings say so and there are any."""
-        if self._source.on_failure == "closed" or not self._held.ring.keys:
+        if not (self._held.is_trusted(self._source, self._monotonic()) or self._makes_do()):
             raise ProviderUnavailable("keys_unavailable")
-        sinks.tell(PassedUnchecked(dependency="keys", kind=self._kind))
+
+    def _makes_do(self) -> bool:
+        """Whether we go on with keys that are too old: where the settings say so, and there are any."""
+        return self._source.on_failure == "open" and bool(self._held.ring.keys)
 
     async def _fetch(self, ports: Ports) -> None:
         """Replace the set we hold; a failed fetch leaves its keys and starts the cool-down all the same."""

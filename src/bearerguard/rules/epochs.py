@@ -28,8 +28,9 @@ class Epoch:
 class Memory:
     """What a server says of its memory: its own run, and the history of writes that it has and had before.
 
-    `up_since` and `seen_at` are of this process's monotonic clock. Where the store `is_replicated`, no write counts
-    until a second server has it. `heir_of` is the run that handed everything over and said so.
+    `up_since`, the latest that it can have started, and `seen_at` are of this process's monotonic clock. Where the
+    store `is_replicated`, no write counts until a second server has it. `heir_of` is the run that handed everything
+    over and said so.
     """
 
     run: str

@@ -5,9 +5,11 @@ from __future__ import annotations
 from threading import Lock
 from typing import TYPE_CHECKING, get_args
 
-from ..checks import OnFailure, check_word
+from ..checks import OnFailure, check_seconds, check_word
 from ..core.ports import FirstStart, StorePolicy
+from ..events import ReplicaDropped
 from ..rules.epochs import Amnesia
+from ..sinks import tell
 from .breaker import Breaker
 from .forks import tell_after_fork
 from .layout import DEFAULT_PREFIX, KeyLayout
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     import redis.asyncio
 
     from .redis_port import AsyncRedisPort, SyncRedisPort
+    from .redis_replica import DenylistReplica
 
 
 class RedisStore:
@@ -40,6 +43,10 @@ class RedisStore:
     or has lost its memory with `first_start="refuse"`. While it cannot be asked, nobody passes; with
     `on_failure="open"` everybody does whose token is good but for revocation. `on_eviction="refuse"` takes no server
     that drops keys for want of memory.
+
+    With `replica=True` each process follows all revocations over one more connection, and a check is a look into its
+    own memory: a revocation is seen everywhere within `max_staleness` seconds, mostly in a few milliseconds, and where
+    what is known is older than that, Redis is asked. Claiming a one-time token always asks Redis.
     """
 
     def __init__(
@@ -52,6 +59,8 @@ class RedisStore:
         first_start: FirstStart = "trust",
         on_failure: OnFailure = "closed",
         on_eviction: OnEviction = "warn",
+        replica: bool = False,
+        max_staleness: float = 1.0,
     ) -> None:
         # Not at the top: an app with its store in memory need not load redis-py. Not later: the first request would.
         from .redis_lines import lines_to
@@ -60,14 +69,23 @@ class RedisStore:
         check_word("first_start", first_start, get_args(FirstStart))
         check_word("on_failure", on_failure, get_args(OnFailure))
         check_word("on_eviction", on_eviction, get_args(OnEviction))
+        check_seconds("max_staleness", max_staleness, 0.5, 60)
         self.policy = StorePolicy(on_amnesia, first_start, on_failure)
         self._layout = KeyLayout(prefix)
         self._lines = lines_to(where, self._layout.key("epoch"))
         self._watch = ServerWatch(is_durable=durable, is_replicated=self._lines.is_replicated, on_eviction=on_eviction)
         self._breaker = Breaker()
+        self._replica = self._new_replica(max_staleness) if replica else None
         self._sync_port: SyncRedisPort | None = None
         self._lock = Lock()
         tell_after_fork(self)
+
+    def _new_replica(self, max_staleness: float) -> DenylistReplica:
+        from .redis_replica import DenylistReplica
+        from .redis_sync import SyncWire
+
+        wire = SyncWire(self._lines.sync_line(self._watch))
+        return DenylistReplica(wire, layout=self._layout, told=_tell_of_replica, bound_seconds=max_staleness)
 
     def __repr__(self) -> str:
         return f"RedisStore({self._lines.shown!r}, prefix={self._layout.prefix!r})"
@@ -80,7 +98,9 @@ class RedisStore:
         with self._lock:
             if self._sync_port is None:
                 wire = SyncWire(self._lines.sync_line(self._watch))
-                self._sync_port = SyncRedisPort(wire, layout=self._layout, breaker=self._breaker, policy=self.policy)
+                self._sync_port = SyncRedisPort(
+                    wire, layout=self._layout, breaker=self._breaker, policy=self.policy, replica=self._replica
+                )
             return self._sync_port
 
     def async_port(self) -> AsyncRedisPort:
@@ -89,9 +109,15 @@ class RedisStore:
         from .redis_port import AsyncRedisPort
 
         wire = AsyncWire(self._lines.async_line(self._watch))
-        return AsyncRedisPort(wire, layout=self._layout, breaker=self._breaker, policy=self.policy)
+        return AsyncRedisPort(
+            wire, layout=self._layout, breaker=self._breaker, policy=self.policy, replica=self._replica
+        )
 
     def after_fork(self) -> None:
         """A thread of the parent may hold the lock; and what the parent knows of the server, we have not seen."""
         self._lock = Lock()
         self._breaker.succeeded()
+
+
+def _tell_of_replica(why: str) -> None:
+    tell(ReplicaDropped(why=why))

@@ -15,6 +15,7 @@ from .redis_commands import RedisCommands, store_error, text_of, texts_of
 from .redis_entries import RedisEntries
 from .redis_gathered import Gathered
 from .redis_narrow import NarrowWire
+from .redis_replica import DenylistReplica
 from .redis_scripts import FOUND_EPOCH, RAISE_MARK, SPEND
 from .redis_wire import LoopWire, Wire, WireError
 
@@ -41,9 +42,11 @@ class RedisPort:
         layout: KeyLayout,
         breaker: Breaker,
         policy: StorePolicy = _USUAL,
+        replica: DenylistReplica | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.policy = policy
+        self._replica = replica
         self._wire = wire
         self._commands = RedisCommands(wire, layout=layout, breaker=breaker, monotonic=monotonic)
         self._key = layout.key
@@ -69,11 +72,13 @@ class RedisPort:
         """No: what Redis holds is not known without asking it."""
         return False
 
-    def peek(self, names: Sequence[str]) -> None:
-        """Nothing, for the same reason."""
+    def peek(self, names: Sequence[str]) -> Sequence[str | None] | None:
+        """What the replica knows of `names`, where there is one that is fresh."""
+        return None if self._replica is None else self._replica.peek(names)
 
     async def get_ready(self, *, within: float) -> None:
         """Connect, so that what is wrong with the server is heard of before the first request."""
+        self.peek(())
         try:
             await self._commands.ask("PING", within=within)
         except WireError as error:
@@ -129,8 +134,16 @@ class RedisPort:
 class AsyncRedisPort(RedisPort):
     """The port of one event loop."""
 
-    def __init__(self, wire: LoopWire, *, layout: KeyLayout, breaker: Breaker, policy: StorePolicy = _USUAL) -> None:
-        super().__init__(wire, layout=layout, breaker=breaker, policy=policy)
+    def __init__(
+        self,
+        wire: LoopWire,
+        *,
+        layout: KeyLayout,
+        breaker: Breaker,
+        policy: StorePolicy = _USUAL,
+        replica: DenylistReplica | None = None,
+    ) -> None:
+        super().__init__(wire, layout=layout, breaker=breaker, policy=policy, replica=replica)
         self._loop_wire = wire
         self._gathered = Gathered(super().read)
         self._entries = RedisEntries(RedisCommands(NarrowWire(wire), layout=layout, breaker=breaker))
@@ -143,6 +156,8 @@ class AsyncRedisPort(RedisPort):
         """Close the connections; the next use opens new ones."""
         await self._gathered.aclose()
         await self._loop_wire.close()
+        if self._replica is not None:
+            self._replica.close()
 
     def abandon(self) -> None:
         """Close the sockets of a loop that is closed itself."""
@@ -155,3 +170,5 @@ class SyncRedisPort(RedisPort):
     def close(self) -> None:
         """Close the connections; the next use opens new ones."""
         run_sync(self._wire.close())
+        if self._replica is not None:
+            self._replica.close()

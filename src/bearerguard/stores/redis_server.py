@@ -47,6 +47,7 @@ class ServerWatch:
         self._seen: Memory | None = None
         self._asked_at: float | None = None
         self._eviction = KEEPS_ALL
+        self._is_unwatched = False
         self._moved_from: str | None = None
 
     @property
@@ -63,7 +64,7 @@ class ServerWatch:
         if isinstance(answer, bytes):
             self._note_server(_fields(answer))
         elif isinstance(answer, Refused):
-            tell(StoreUnwatched())
+            self._note_watched(False)
         elif isinstance(answer, WireError):
             raise Crowded(str(answer)) if isinstance(answer, ReplyNotAwaited) else NotSent(str(answer))
         self._asked_at = self._monotonic()
@@ -74,9 +75,21 @@ class ServerWatch:
         self.generation += 1
         self._moved_from = self._seen.run if hands_over and self._seen is not None else None
 
+    def _note_watched(self, is_watched: bool) -> None:
+        if not is_watched and not self._is_unwatched:
+            tell(StoreUnwatched())
+        self._is_unwatched = not is_watched
+
     def _note_server(self, fields: Mapping[str, str]) -> None:
+        # A proxy may answer for several servers; two runs that nobody names are not the same one.
+        self._note_watched("run_id" in fields)
+        if "run_id" in fields:
+            self._note_memory(fields)
+        self._note_eviction(fields.get("maxmemory_policy", KEEPS_ALL))
+
+    def _note_memory(self, fields: Mapping[str, str]) -> None:
         heir_of = self._moved_from
-        if self._seen is not None and self._seen.run == fields.get("run_id"):
+        if self._seen is not None and self._seen.run == fields["run_id"]:
             heir_of = self._seen.heir_of
         memory = _memory(fields, seen_at=self._monotonic(), is_replicated=self.is_replicated, heir_of=heir_of)
         if self.is_replicated and not memory.leads:
@@ -84,7 +97,6 @@ class ServerWatch:
         if not is_same_memory(self._seen, memory):
             self.leave()
         self._seen, self._moved_from = memory, None
-        self._note_eviction(fields.get("maxmemory_policy", KEEPS_ALL))
 
     def _note_eviction(self, policy: str) -> None:
         if policy != KEEPS_ALL and policy != self._eviction:
@@ -99,11 +111,12 @@ def _memory(fields: Mapping[str, str], *, seen_at: float, is_replicated: bool, h
     before = fields.get("master_replid2", _NO_HISTORY)
     uptime = fields.get("uptime_in_seconds", "")
     return Memory(
-        run=fields.get("run_id", ""),
+        run=fields["run_id"],
         history=fields.get("master_replid", ""),
         history_before=None if before == _NO_HISTORY else before,
         leads=fields.get("role") != "slave",
-        up_since=seen_at - (int(uptime) if uptime.isascii() and uptime.isdigit() else 0),
+        # Two times of the server that were cut to the second, so it may have started a second later than that.
+        up_since=seen_at + 1 - (int(uptime) if uptime.isascii() and uptime.isdigit() else 0),
         seen_at=seen_at,
         is_replicated=is_replicated,
         heir_of=heir_of,
