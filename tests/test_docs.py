@@ -29,11 +29,12 @@ import pytest
 from flask import Flask
 
 import bearerguard
-from bearerguard import JwksKeys, OpaqueTokens, SignedTokens, Verifier, errors, single_use
+from bearerguard import JwksKeys, OpaqueTokens, SignedTokens, Verifier, errors, events, single_use
 from bearerguard.asgi import BearerMiddleware
 from bearerguard.errors import REASONS, AuthError, Unavailable
 from bearerguard.flask import init_app
 from bearerguard.platforms import whatalo
+from bearerguard.sinks import set_sinks, to_log
 from bearerguard.wsgi import SessionTokenMiddleware
 from tests.doors import Answer, Ask, ask_asgi, ask_wsgi, bearer
 from tests.minting import OLD_SECRET, SECRET, mint, private_key, public_jwk
@@ -117,12 +118,13 @@ def run(page: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(autouse=True)
-def logger_as_it_was() -> Iterator[None]:
-    """Pages show how to set the level of our logger, and other tests must not feel it."""
+def log_as_it_was() -> Iterator[None]:
+    """Pages show how to set the level of our logger and where events go, and other tests must not feel it."""
     logger = logging.getLogger("bearerguard")
-    level = logger.level
+    level, bring_back = logger.level, set_sinks(to_log)
     yield
     logger.setLevel(level)
+    bring_back()
 
 
 @every_page
@@ -165,9 +167,14 @@ def test_leads_to_every_page_of_the_docs() -> None:
     assert linked >= {page for page in PAGES if DOCS in page.parents and page.name != "index.md"}
 
 
+def names_in_opentelemetry() -> set[str]:
+    """The counters and attributes that OpenTelemetry is told of, which are spelt like modules of ours."""
+    return set(re.findall(r'"(bearerguard\.\w+)"', (ROOT / "src" / "bearerguard" / "otel.py").read_text()))
+
+
 @every_page
 def test_names_only_what_there_is(page: Path) -> None:
-    for dotted in re.findall(r"`(bearerguard(?:\.\w+)+)`", page.read_text()):
+    for dotted in set(re.findall(r"`(bearerguard(?:\.\w+)+)`", page.read_text())) - names_in_opentelemetry():
         found: Any = bearerguard
         for part in dotted.split(".")[1:]:
             with_submodules = inspect.ismodule(found) and not hasattr(found, part)
@@ -228,6 +235,13 @@ def test_describes_every_argument(called: Any) -> None:
     described = first_cells("settings.md")
     names = [name for name in inspect.signature(called).parameters if name not in ("app", "first", "more")]
     assert [name for name in names if name not in described] == []
+
+
+def test_describes_every_event_with_its_fields() -> None:
+    rows = re.findall(r"^\| `([A-Z]\w+)` \| ([^|]*)\|", (DOCS / "events.md").read_text(), re.MULTILINE)
+    described = {name: re.findall(r"`(\w+)`", fields) for name, fields in rows}
+    there = {name: [each.name for each in dataclasses.fields(getattr(events, name))] for name in events.__all__}
+    assert described == {name: fields for name, fields in there.items() if name != "Event"}
 
 
 def test_is_content_with_the_rights_in_redis_that_it_asks_for(own_redis_server: RedisServer) -> None:
