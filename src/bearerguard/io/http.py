@@ -63,9 +63,14 @@ def time_left(step: float | None = None) -> float:
     return min(left, STEP_SECONDS if step is None else step)
 
 
-@functools.cache
 def public_authorities() -> ssl.SSLContext:
     """The TLS settings of every call; reading the certificates takes 20 ms, so once per process."""
+    return _authorities_for(ssl.SSLContext)
+
+
+# Gevent puts a class of its own in the place of Python's, and one that was made before would hold up every greenlet.
+@functools.cache
+def _authorities_for(kind: type[ssl.SSLContext]) -> ssl.SSLContext:  # noqa: ARG001
     return httpx.create_ssl_context(trust_env=False)
 
 

@@ -7,6 +7,7 @@ import socket
 import ssl
 import threading
 import time
+import weakref
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from typing import Any
@@ -74,6 +75,7 @@ class _Lines:
         self._seats = threading.Semaphore(MOST_AT_ONCE + MOST_WAITING)
         self._gate = threading.Semaphore(MOST_AT_ONCE)
         self._transport = _BoundedTransport(tls)
+        weakref.finalize(self, self._transport.close)
 
     def close(self) -> None:
         self._transport.close()

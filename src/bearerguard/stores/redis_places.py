@@ -107,7 +107,7 @@ class BySentinel:
     async def found(self, ask: Ask) -> Arguments:
         """Where the first Sentinel that answers says."""
         self._asked_at = self._monotonic()
-        reply = await self._order.answer(ask, self._guides, ("SENTINEL", "get-master-addr-by-name", self._service))
+        _, reply = await self._order.answer(ask, self._guides, ("SENTINEL", "get-master-addr-by-name", self._service))
         host, port = _place(reply)
         return {**self._arguments, "host": host, "port": port}
 
@@ -134,8 +134,8 @@ class ByCluster:
     async def found(self, ask: Ask) -> Arguments:
         """Where the first node that answers says."""
         if self._found is None:
-            reply = await self._order.answer(ask, self._guides, ("CLUSTER", "SLOTS"))
-            masters = _masters(reply, asked=self._order.first)
+            asked, reply = await self._order.answer(ask, self._guides, ("CLUSTER", "SLOTS"))
+            masters = _masters(reply, asked=asked)
             self._order.add(master for _, _, master in masters)
             self._found = next((master for low, high, master in masters if low <= self._slot <= high), None)
         if self._found is None:
@@ -154,29 +154,27 @@ class _Order:
     def __init__(self, places: Iterable[Place]) -> None:
         self._places = tuple(places)
 
-    @property
-    def first(self) -> Place:
-        return self._places[0]
-
     def add(self, places: Iterable[Place]) -> None:
         self._places = tuple(dict.fromkeys((*self._places, *places)))[:MOST_NODES]
 
-    async def answer(self, ask: Ask, guides: Guides, command: tuple[str, ...]) -> list[Any]:
-        """The first answer that is a list. Who does not answer in time is asked last from then on."""
+    async def answer(self, ask: Ask, guides: Guides, command: tuple[str, ...]) -> tuple[Place, list[Any]]:
+        """The first answer that is a list, and whose it is. Who was asked first and gave none is asked last next time.
+
+        Not so who was asked after it: there may have been no time left to answer in.
+        """
         failure: Exception = NotSent("nobody answered")
-        for place in self._places:
+        places = self._places
+        self._put_last(places[0])
+        for place in places:
             arguments = {**guides.arguments, "host": place[0], "port": place[1]}
             try:
                 reply = await ask(arguments, *command)
-            except BaseException as error:
-                self._put_last(place)
-                if not isinstance(error, Exception):
-                    raise
+            except Exception as error:
                 failure = error
                 continue
             if isinstance(reply, list):
                 self._put_first(place)
-                return reply
+                return place, reply
             failure = NotSent("no place is known")
         raise failure
 
