@@ -224,6 +224,10 @@ class RedisServer:
         """The process id of our own server."""
         return self._own.process.pid
 
+    def log(self) -> str:
+        """Everything that our own server has written so far."""
+        return self._own.process.log()
+
     @property
     def unix_url(self) -> str:
         """The same server by its unix socket."""
@@ -269,12 +273,15 @@ class RedisServer:
 class _OwnRedis:
     """The process behind a `RedisServer`, in a directory of its own."""
 
-    def __init__(self, binary: RedisBinary, options: Sequence[str]) -> None:
-        self.port = free_port()
+    def __init__(self, binary: RedisBinary, options: Sequence[str], port: int | None, config: str) -> None:
+        self.port = free_port() if port is None else port
         # Not pytest's directory: the path of a unix socket must be short.
         self._home = Path(tempfile.mkdtemp(prefix="bearerguard-"))
         self.socket_path = self._home / "redis.sock"
-        self._command = [str(binary.path), *self._settings(), *options]
+        # A file that the server may write too: for CONFIG REWRITE, and a Sentinel must.
+        own_config = self._home / "redis.conf"
+        own_config.write_text(config)
+        self._command = [str(binary.path), str(own_config), *self._settings(), *options]
         self.process = self._started()
 
     def restart(self, *, empty: bool) -> None:
@@ -300,10 +307,17 @@ class _OwnRedis:
         return process
 
 
-def start_redis(binary: RedisBinary, *options: str) -> RedisServer:
-    """A new server of our own, ready, with options such as `"--requirepass", "x"`. The caller closes it."""
-    own = _OwnRedis(binary, options)
-    return RedisServer(binary.name, f"redis://{_LOOPBACK}:{own.port}/0", own)
+def start_redis(
+    binary: RedisBinary, *options: str, password: str | None = None, port: int | None = None, config: str = ""
+) -> RedisServer:
+    """A new server of our own, ready, with options such as `"--maxmemory", "9mb"`. The caller closes it.
+
+    `config` are lines of its configuration file, which it may rewrite, so that a restart finds what it wrote there.
+    """
+    demanded = ["--requirepass", password] if password else []
+    own = _OwnRedis(binary, [*demanded, *options], port, config)
+    user_info = f":{password}@" if password else ""
+    return RedisServer(binary.name, f"redis://{user_info}{_LOOPBACK}:{own.port}/0", own)
 
 
 def open_redis(name: str) -> RedisServer:
