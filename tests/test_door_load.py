@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import itertools
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -23,6 +25,10 @@ from tests.servers import RedisServer
 
 MANY = 1000
 MOST_CONNECTIONS = 16
+MOST_BLOCKED_SECONDS = 0.1
+DEADLINE_SECONDS = 0.5
+BUSY = 2
+"""A busy machine takes twice as long."""
 
 
 def asks(count: int) -> list[Ask]:
@@ -82,6 +88,72 @@ def test_answers_a_thousand_at_once_over_few_connections(redis_server: RedisServ
         assert await is_well(door)
 
     run(story, Verifier(settings(), store=redis_server.url))
+
+
+@contextlib.asynccontextmanager
+async def longest_block() -> AsyncIterator[list[float]]:
+    """For how long the loop was held up at the most, told when this ends."""
+    blocks, beats = list[float](), asyncio.get_running_loop().time
+
+    async def beat() -> None:
+        while True:
+            before = beats()
+            await asyncio.sleep(0.001)
+            blocks.append(beats() - before)
+
+    heart = asyncio.create_task(beat())
+    try:
+        yield blocks
+    finally:
+        heart.cancel()
+        blocks[:] = [max(blocks)]
+
+
+@pytest.mark.timed
+@pytest.mark.parametrize("state", ["well", "frozen"])
+def test_holds_the_loop_up_for_nobody(own_redis_server: RedisServer, state: str) -> None:
+    many = asks(MANY)
+
+    async def story(verifier: Verifier[Any]) -> None:
+        door = bearerguard.asgi.SessionTokenMiddleware(hello, verifier)
+        assert await is_well(door)
+        if state == "frozen":
+            own_redis_server.freeze()
+        started = time.monotonic()
+        async with longest_block() as block:
+            answers = await asyncio.gather(*(answer_of_asgi(door, ask) for ask in many))
+        seconds = time.monotonic() - started
+        own_redis_server.thaw()
+        assert_bounded(answers)
+        assert state == "well" or {answer.status for answer in answers} == {503}
+        assert connections_to(own_redis_server) <= MOST_CONNECTIONS
+        assert block[0] < BUSY * MOST_BLOCKED_SECONDS
+        assert seconds < BUSY * (DEADLINE_SECONDS + MOST_BLOCKED_SECONDS)
+        assert await is_well(door)
+
+    gc.collect()
+    gc.freeze()
+    run(story, Verifier(settings(), store=own_redis_server.url))
+    gc.unfreeze()
+
+
+@pytest.mark.timed
+def test_answers_a_thousand_in_threads_in_time_while_the_server_is_frozen(own_redis_server: RedisServer) -> None:
+    many = asks(MANY)
+    with Verifier(settings(), store=own_redis_server.url) as verifier, ThreadPoolExecutor(64) as pool:
+        door = bearerguard.wsgi.SessionTokenMiddleware(hello_wsgi, verifier)
+        assert ask_wsgi(door, *asks(1)).status == 200
+        own_redis_server.freeze()
+
+        def timed(ask: Ask) -> tuple[int, float]:
+            started = time.monotonic()
+            return ask_wsgi(door, ask).status, time.monotonic() - started
+
+        answers = [*pool.map(timed, many)]
+        own_redis_server.thaw()
+        assert {status for status, _ in answers} == {503}
+        assert max(seconds for _, seconds in answers) < BUSY * DEADLINE_SECONDS
+        assert connections_to(own_redis_server) <= MOST_CONNECTIONS
 
 
 def test_answers_a_thousand_in_threads_over_few_connections(redis_server: RedisServer) -> None:
