@@ -25,7 +25,9 @@ from bearerguard import (
     TokenRevoked,
     Verifier,
 )
+from bearerguard.events import Event, TokenOutlivesHorizon
 from bearerguard.platforms import shopify
+from bearerguard.sinks import add_sink
 from tests.hostile import GOOD, ISSUER, NOW, Clock, claims, settings
 from tests.introspecting import kept_in
 from tests.minting import SECRET, mint
@@ -762,3 +764,25 @@ def test_a_check_is_one_mget(redis_office: Office, redis_server: RedisServer) ->
     assert [command[0] for command in commands] == ["MGET"] * 3
     assert [len(command) - 1 for command in commands] == [4, 4, 2]
     assert {command[1] for command in commands} == {f"{STEM}epoch"}
+
+
+# --- A token that lives longer than revocations are kept -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_told"),
+    [
+        pytest.param({"iat": NOW - 60, "exp": NOW - 60 + HORIZON}, False, id="as long as is assumed"),
+        pytest.param({"iat": NOW - 60, "exp": NOW - 59 + HORIZON}, True, id="longer"),
+        pytest.param({"iat": ..., "exp": NOW + HORIZON}, False, id="as long, from now"),
+        pytest.param({"iat": ..., "exp": NOW + HORIZON + 1}, True, id="longer from now"),
+    ],
+)
+def test_tells_of_a_token_that_may_outlive_its_revocation(changes: dict[str, Any], is_told: bool) -> None:
+    told: list[Event] = []
+    remove = add_sink(told.append)
+    verifier = Verifier(shop_settings(), clock=Clock(NOW))
+    for _ in range(2):
+        verifier.verify(token(**changes))
+    remove()
+    assert told == [TokenOutlivesHorizon(kind="signed")] * is_told

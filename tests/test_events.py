@@ -59,6 +59,7 @@ from bearerguard.events import (
     StoreMetEmpty,
     StoreUnwatched,
     TokenAccepted,
+    TokenOutlivesHorizon,
     TokenRefused,
     WebSocketClosed,
 )
@@ -81,6 +82,7 @@ EVERY_EVENT = {each for each in vars(events).values() if inspect.isclass(each) a
 EXAMPLES: Sequence[Event] = (
     Event(),
     TokenAccepted(kind="signed", tenant="str_1", seen_before=False),
+    TokenOutlivesHorizon(kind="signed"),
     TokenRefused(reason="expired", status=401, kind=None, detail=REASONS["expired"]),
     WebSocketClosed(code=1008, reason="revoked"),
     PassedUnchecked(dependency="store", kind="signed"),

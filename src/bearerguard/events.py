@@ -31,6 +31,7 @@ __all__ = [
     "StoreMetEmpty",
     "StoreUnwatched",
     "TokenAccepted",
+    "TokenOutlivesHorizon",
     "TokenRefused",
     "WebSocketClosed",
 ]
@@ -78,6 +79,13 @@ class TokenRefused(Event):
     def of(cls, error: AuthError | Unavailable) -> TokenRefused:
         """The event of a refusal."""
         return cls(reason=error.reason, status=error.status, kind=error.kind, detail=str(error))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenOutlivesHorizon(Event):
+    """A good token lives longer than `assumed_lifetime`, and so may outlive a revocation of its user or tenant."""
+
+    kind: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

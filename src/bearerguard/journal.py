@@ -78,6 +78,14 @@ def _passed_unchecked(event: events.PassedUnchecked) -> Line:
     return Line(logging.WARNING, f"passed without {event.dependency}", text)
 
 
+def _outlives(event: events.TokenOutlivesHorizon) -> Line:
+    text = (
+        f"a token lives longer than assumed_lifetime says, so it may outlive the revocation of its user or tenant; "
+        f"raise assumed_lifetime (kind {event.kind})"
+    )
+    return Line(logging.WARNING, f"lifetime of {event.kind}", text)
+
+
 def _rule_raised(event: events.RuleRaised) -> Line:
     text = f"the rule {event.rule} raised {event.error}; the token was refused"
     return Line(logging.ERROR, f"rule {event.rule}", text, LINES_PER_SECOND)
@@ -148,6 +156,7 @@ def _dropped(event: events.ReplicaDropped) -> Line:
 _LINES: Mapping[type[events.Event], Callable[[Any], Line]] = {
     events.TokenRefused: _refused,
     events.WebSocketClosed: _closed,
+    events.TokenOutlivesHorizon: _outlives,
     events.PassedUnchecked: _passed_unchecked,
     events.RuleRaised: _rule_raised,
     events.ComponentFailed: _failed,

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from ..carriers import Carrier
 from ..errors import AuthError, InvalidToken, SettingsError, StoreUnavailable, Unavailable
-from ..events import PassedUnchecked
+from ..events import PassedUnchecked, TokenOutlivesHorizon
 from ..rules.acceptance import check_each_time, check_time
 from ..rules.credentials import carriers_in_order
 from ..rules.revocation import identity_of
@@ -99,7 +99,7 @@ class Route:
 class Verification:
     """Several kinds of token behind one question: may this token be used now?"""
 
-    __slots__ = ("_by_carrier", "_by_kind", "_revocations")
+    __slots__ = ("_by_carrier", "_by_kind", "_clock", "_revocations")
 
     def __init__(
         self,
@@ -110,6 +110,7 @@ class Verification:
     ) -> None:
         judges = {kind.name: _judge(kind, revocations, clock, monotonic) for kind in kinds}
         self._revocations = revocations
+        self._clock = clock
         beside_signed = any(isinstance(kind, SignedTokens) for kind in kinds)
         self._by_kind = {name: Route([judge], clock, beside_signed=beside_signed) for name, judge in judges.items()}
         self._by_carrier: dict[Carrier | None, Route] = {}
@@ -158,6 +159,7 @@ class Verification:
             seen_before = seen is not None
             if seen is None:
                 seen, reading = await route.judged(token, digest, ports)
+                self._tell_if_it_outlives_its_horizon(seen)
             epoch = None if self._is_known_unrevoked(seen, ports.store) else await self._epoch(seen, ports, reading)
             if seen.each_time:
                 check_each_time(seen.claims, seen.kind)
@@ -167,6 +169,13 @@ class Verification:
         if epoch is None and seen_before:
             return seen.verdict
         return Verdict(seen.claims, seen.dies_at, epoch, seen_before=seen_before)
+
+    def _tell_if_it_outlives_its_horizon(self, seen: Seen) -> None:
+        horizon, claims = seen.kind.horizon, seen.claims
+        if horizon is not None and claims.expires_at is not None:
+            begins_at = self._clock() if claims.issued_at is None else claims.issued_at
+            if claims.expires_at - begins_at > horizon:
+                tell(TokenOutlivesHorizon(kind=seen.kind.name))
 
     def _is_known_unrevoked(self, seen: Seen, store: Store) -> bool:
         """Whether the store knows so without waiting; TokenRevoked if what it knows is the contrary."""
