@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bearerguard import Claims, StoreUnavailable, TokenRevoked
-from bearerguard.rules.epochs import EPOCH_NAME, Epoch, check_epoch, continues, epoch
+from bearerguard.rules.epochs import EPOCH_NAME
 from bearerguard.rules.revocation import (
     MARGIN_SECONDS,
     check_marks,
@@ -27,139 +27,8 @@ from bearerguard.rules.revocation import (
 
 TIMES = st.integers(0, 253_402_300_799)
 LEEWAYS = st.one_of(st.integers(0, 300), st.floats(0, 300))
-INCARNATIONS = st.text("ABCxyz019_-", min_size=1, max_size=22)
-EPOCHS = st.builds(Epoch, TIMES, INCARNATIONS, st.integers(0, 10**15 - 1))
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 SINCE = 1_800_000_000
-
-
-# --- The epoch: reading it -------------------------------------------------------------------------------------------
-
-
-@given(EPOCHS)
-def test_reads_every_epoch(wanted: Epoch) -> None:
-    assert epoch(f"1|{wanted.since}|{wanted.incarnation}|{wanted.seq}") == wanted
-
-
-def test_reads_no_epoch_where_there_is_none() -> None:
-    assert epoch(None) is None
-
-
-NO_EPOCHS = (
-    *("", "1", "1|5", "1|5|a", "2|5|a|3", "|5|a|3", "01|5|a|3", "1||a|3", "1|5||3", "1|5|a|", "1|5|a|3|", "1|5|a|3|4"),
-    *("1|-5|a|3", "1|+5|a|3", "1| 5|a|3", "1|5|a|3 ", "1|5.0|a|3", "1|0x5|a|3", "1|5_0|a|3", "1|\u0665|a|3"),
-    *(f"1|{'9' * 5000}|a|3", f"1|5|a|{'9' * 5000}"),
-)
-
-
-@pytest.mark.parametrize("value", NO_EPOCHS, ids=range(len(NO_EPOCHS)))
-def test_cannot_read_what_is_no_epoch(value: str) -> None:
-    with pytest.raises(StoreUnavailable) as caught:
-        epoch(value)
-    assert caught.value.reason == "store_unreadable"
-
-
-@given(st.one_of(st.text(), st.from_regex(r"1\|[0-9]{0,30}\|[a-z|]{0,5}\|[0-9]{0,30}", fullmatch=True)))
-@example("1|" + "9" * 4301 + "|a|3")
-def test_reads_an_epoch_or_is_unavailable(value: str) -> None:
-    try:
-        read = epoch(value)
-    except StoreUnavailable:
-        return
-    assert read is not None
-    assert value == f"1|{value.split('|')[1]}|{read.incarnation}|{value.split('|')[3]}"
-    assert "|" not in read.incarnation
-
-
-# --- The epoch: whether it goes on -----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("seen", "now", "goes_on"),
-    [
-        pytest.param(None, None, True, id="a new process, a new store"),
-        pytest.param(None, (5, "a", 3), True, id="a new process"),
-        pytest.param((0, "a", 3), None, False, id="gone"),
-        pytest.param((0, "a", 3), (0, "a", 3), True, id="the same"),
-        pytest.param((0, "a", 3), (0, "a", 4), True, id="written to"),
-        pytest.param((0, "a", 3), (0, "a", 2), False, id="an older snapshot"),
-        pytest.param((0, "a", 3), (0, "b", 3), False, id="begun again, and trusted by who did not know"),
-        pytest.param((0, "a", 3), (0, "b", 99), False, id="begun again, and written to often"),
-        pytest.param((0, "a", 3), (5, "b", 0), True, id="another process noticed"),
-        pytest.param((5, "a", 3), (9, "b", 0), True, id="another process noticed again"),
-        pytest.param((9, "a", 3), (5, "b", 7), False, id="older than what was noticed"),
-        pytest.param((5, "a", 3), (5, "b", 0), False, id="twice within a second"),
-    ],
-)
-def test_knows_whether_the_store_remembers(
-    seen: tuple[int, str, int] | None, now: tuple[int, str, int] | None, goes_on: bool
-) -> None:
-    assert continues(seen and Epoch(*seen), now and Epoch(*now)) is goes_on
-
-
-# An incarnation began once, so it tells since when.
-HONEST = st.builds(lambda since, letter, seq: Epoch(since, f"{since}{letter}", seq), *[st.integers(0, 3)] * 3)
-
-
-@given(HONEST, HONEST, HONEST)
-def test_what_goes_on_twice_goes_on(first: Epoch, second: Epoch, third: Epoch) -> None:
-    if continues(first, second) and continues(second, third):
-        assert continues(first, third)
-
-
-@given(HONEST, HONEST)
-def test_no_two_epochs_go_on_in_both_directions(one: Epoch, other: Epoch) -> None:
-    assert continues(one, one)
-    assert one == other or not (continues(one, other) and continues(other, one))
-
-
-# --- The epoch: what it refuses --------------------------------------------------------------------------------------
-
-
-def refuses_epoch(
-    since: int | None, issued_at: float | None, now: float, horizon: float | None = 100, leeway: float = 0
-) -> bool:
-    present = None if since is None else Epoch(since, "a", 3)
-    try:
-        check_epoch(present, issued_at=issued_at, ahead=leeway, lives=horizon, now=now)
-    except TokenRevoked as refusal:
-        return refusal.reason == "memory_lost"
-    return False
-
-
-@pytest.mark.parametrize(
-    ("since", "issued_at", "now", "horizon", "leeway", "refused"),
-    [
-        pytest.param(None, SINCE - 1, SINCE, 100, 0, False, id="no epoch"),
-        pytest.param(0, SINCE - 1, SINCE, 100, 0, False, id="since always"),
-        pytest.param(0, None, 5, 100, 10, False, id="since always, no iat"),
-        pytest.param(SINCE, SINCE - 1, SINCE, 100, 0, True, id="issued before"),
-        pytest.param(SINCE, SINCE, SINCE, 100, 0, True, id="issued in that second"),
-        pytest.param(SINCE, SINCE + 0.5, SINCE + 1, 100, 0, True, id="issued later in that second"),
-        pytest.param(SINCE, SINCE + 1, SINCE + 1, 100, 0, False, id="issued later"),
-        pytest.param(SINCE, SINCE + 10, SINCE, 100, 10, True, id="issued ahead"),
-        pytest.param(SINCE, SINCE + 11, SINCE, 100, 10, False, id="issued further ahead"),
-        pytest.param(SINCE, None, SINCE, 100, 0, True, id="no iat"),
-        pytest.param(SINCE, SINCE - 1, SINCE + 100, 100, 0, True, id="just inside the horizon"),
-        pytest.param(SINCE, SINCE - 1, SINCE + 101, 100, 0, False, id="beyond the horizon"),
-        pytest.param(SINCE, SINCE - 1, SINCE + 9e9, None, 0, True, id="no horizon"),
-        pytest.param(SINCE, SINCE - 1, SINCE - 50, 100, 0, True, id="a clock that was set back"),
-    ],
-)
-def test_refuses_what_may_have_been_forgotten(
-    since: int | None, issued_at: float | None, now: float, horizon: float | None, leeway: float, refused: bool
-) -> None:
-    assert refuses_epoch(since, issued_at, now, horizon, leeway) is refused
-
-
-@given(TIMES, st.one_of(st.none(), TIMES), TIMES, st.one_of(st.none(), st.integers(1, 10**6)), LEEWAYS)
-def test_an_earlier_token_is_never_let_in_where_a_later_one_is_refused(
-    since: int, issued_at: int | None, now: int, horizon: int | None, leeway: float
-) -> None:
-    if refuses_epoch(since, issued_at, now, horizon, leeway):
-        assert refuses_epoch(since, None, now, horizon, leeway)
-        if issued_at is not None:
-            assert refuses_epoch(since, max(0, issued_at - 1), now, horizon, leeway)
 
 
 # --- Marks -----------------------------------------------------------------------------------------------------------

@@ -87,6 +87,7 @@ def test_spends_a_name_once(port: Calls) -> None:
     assert port.read("s:one") == ["1|first"]
 
 
+@pytest.mark.timed
 def test_spends_a_name_once_among_many_who_try_at_once(port: Calls) -> None:
     epoch = port.found_epoch(None) if port.port.keeps_epoch else None
 
@@ -636,9 +637,7 @@ def _blocking_pool_client() -> object:
         pytest.param(lambda: redis.Redis(), "retries|longer than", id="redis-py's defaults"),
         pytest.param(lambda: redis.asyncio.Redis(), "retries|longer than", id="redis-py's async defaults"),
         pytest.param(lambda: _sentinel_client("slave_for"), "replicas", id="replica"),
-        pytest.param(
-            lambda: redis.asyncio.RedisCluster("h"), "'redis\\+cluster://host:6379,host:6379'", id="cluster"
-        ),
+        pytest.param(lambda: redis.asyncio.RedisCluster("h"), "'redis\\+cluster://host:6379,host:6379'", id="cluster"),
         pytest.param(_blocking_pool_client, "longer than 1 s", id="pool that waits"),
         pytest.param(lambda: object(), "not a object", id="no client"),
         pytest.param(lambda: 7, "not a int", id="a number"),

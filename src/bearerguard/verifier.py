@@ -114,7 +114,7 @@ class Verifier(Generic[KindT]):
                 await self.connections.of_this_loop().store.get_ready(within=STORE_SECONDS)
         except StoreUnavailable as error:
             if error.reason == "store_evicts":
-                raise SettingsError(str(error)) from error
+                raise SettingsError(f'{error}; set maxmemory-policy noeviction, or write on_eviction="warn"') from error
 
     def close(self) -> None:
         """Close the connections of blocking code; the next use opens new ones."""

@@ -58,10 +58,11 @@ class Subject(Protocol):
 class Reading:
     """What was recalled in one step with the marks about a token, and from whose memory.
 
-    `before` is what this process knew of the epoch until then.
+    `before` and `memory_before` are what this process knew of epoch and memory until then.
     """
 
     before: Epoch | None
+    memory_before: Memory | None
     started: float
     recollection: Recollection
     memory: Memory | None
@@ -81,10 +82,10 @@ class Revocations:
 
     async def recall(self, name: str, entries: Entries, *, claim: str, claim_seconds: float) -> Reading:
         """An entry, with the marks under the names that it names: half of a check, which `check` completes."""
-        before, started = self._last_epoch, time.monotonic()
+        before, memory_before, started = self._last_epoch, self._memory, time.monotonic()
         with told_if_unavailable("store"):
             recollection = await entries.recall(name, claim=claim, claim_seconds=claim_seconds, within=STORE_SECONDS)
-        return Reading(before, started, recollection, entries.memory)
+        return Reading(before, memory_before, started, recollection, entries.memory)
 
     def knows_unrevoked(self, token: Subject, store: Store) -> bool:
         """Whether the store knows without waiting that a token is not revoked; TokenRevoked if it is."""
@@ -135,9 +136,9 @@ class Revocations:
             )
 
     async def _read(self, names: Sequence[str], store: Store) -> Reading:
-        before, started = self._last_epoch, time.monotonic()
+        before, memory_before, started = self._last_epoch, self._memory, time.monotonic()
         raw, *values = await store.read((EPOCH_NAME, *names), within=STORE_SECONDS)
-        return Reading(before, started, Recollection(raw, marks=values), store.memory)
+        return Reading(before, memory_before, started, Recollection(raw, marks=values), store.memory)
 
     async def _standing_epoch(self, reading: Reading, store: Store) -> str | None:
         """The epoch that was read, or the one that is begun because the store is new or has lost its memory."""
@@ -147,16 +148,19 @@ class Revocations:
             raw = await self._first_epoch(store, within=_left(reading.started))
         elif self._lost is not None or not continues(before, present):
             raw = await self._after_loss(self._lost or before, raw, store, reading.started)
-        elif not self._is_remembered_by(reading.memory, before, present):
+        elif not self._is_remembered(reading, present):
             raw = await self._after_loss(present, raw, store, reading.started)
         self._remember(before, epoch(raw), reading.memory)
         return raw
 
-    def _is_remembered_by(self, memory: Memory | None, before: Epoch | None, present: Epoch | None) -> bool:
-        """Whether the server has the memory that was asked before, or its epoch says already that this is gone."""
-        if is_same_memory(self._memory, memory):
+    def _is_remembered(self, reading: Reading, present: Epoch | None) -> bool:
+        """Whether the server has the memory that was asked before, or its epoch says already that this is gone.
+
+        What was known before the reading counts as well: another check may have noticed the loss in the meantime.
+        """
+        if all(is_same_memory(known, reading.memory) for known in (reading.memory_before, self._memory)):
             return True
-        return begins_anew(before, present) and began_in(memory, present)
+        return begins_anew(reading.before, present) and began_in(reading.memory, present)
 
     async def _after_loss(self, lost: Epoch | None, observed: str | None, store: Store, started: float) -> str | None:
         """The epoch that tells of the loss; until there is one, this process does not forget it."""
@@ -196,10 +200,10 @@ class Revocations:
 
     async def spend(self, identity: str, store: Store, *, epoch_read: str | None, dies_at: float) -> None:
         """Claim a one-time token; TokenReplayed for whoever comes second."""
-        keep = keep_seconds(dies_at, now=self._clock())
+        keep, known = keep_seconds(dies_at, now=self._clock()), self._memory
         with told_if_unavailable("store"):
             outcome = await self._spent(spent_name(identity), store, epoch_read, keep)
-            if outcome is Spent.OTHER_EPOCH or not is_same_memory(self._memory, store.memory):
+            if outcome is Spent.OTHER_EPOCH or not is_same_memory(known, store.memory):
                 raise StoreUnavailable("token_state_unknown")
         if outcome is Spent.REPLAYED:
             raise TokenReplayed

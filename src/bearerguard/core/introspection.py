@@ -174,8 +174,8 @@ class OpaqueJudge:
         shelf = self._shelf(digest, endpoint, ports)
         try:
             reading, seen = (None, None) if shelf is None else await self._recalled(token, shelf, ports)
-        except StoreUnavailable:
-            if ports.store.policy.on_failure == "closed":
+        except StoreUnavailable as error:
+            if not ports.store.policy.lets_pass(error):
                 raise
             shelf = reading = seen = None
         if shelf is None or reading is None:

@@ -101,6 +101,10 @@ class StorePolicy:
     first_start: FirstStart = "trust"
     on_failure: OnFailure = "closed"
 
+    def lets_pass(self, failure: StoreUnavailable) -> bool:
+        """Whether a check passes that failed so: the store could not be asked, which is not all that can be wrong."""
+        return self.on_failure == "open" and failure.reason == "store_unavailable"
+
 
 class Store(Protocol):
     """Where revocations and spent tokens are kept.

@@ -188,8 +188,8 @@ class Verification:
         """
         try:
             return await self._revocations.check(seen, ports.store, reading)
-        except StoreUnavailable:
-            if ports.store.policy.on_failure == "closed":
+        except StoreUnavailable as error:
+            if not ports.store.policy.lets_pass(error):
                 raise
             tell(PassedUnchecked(dependency="store", kind=seen.kind.name))
             return None

@@ -189,8 +189,9 @@ class OwnAsyncLine:
     async def _greeted(self, connection: AsyncConnection) -> AsyncConnection:
         """The connection, once its server has said who it is."""
         try:
+            asked_at = self.watch.now()
             answer = await answer_over(connection, QUESTION, seconds_left=SILENCE_SECONDS)
-            cast(Any, connection).generation = self.watch.note(answer)
+            cast(Any, connection).generation = self.watch.note(answer, asked_at=asked_at)
         except BaseException:
             await shut(connection)
             raise
@@ -212,7 +213,7 @@ class ClientAsyncLine:
         self.watch = watch
         self._pool: Any = client.connection_pool
         self.size = min(MOST_CONNECTIONS, self._pool.max_connections)
-        self._met: weakref.WeakKeyDictionary[Any, tuple[int, int]] = weakref.WeakKeyDictionary()
+        self._met: weakref.WeakKeyDictionary[Any, tuple[weakref.ref[Any], int]] = weakref.WeakKeyDictionary()
 
     async def take(self) -> AsyncConnection:
         """A connection of the client's pool."""
@@ -227,14 +228,16 @@ class ClientAsyncLine:
 
     async def _greet(self, connection: Any) -> None:
         socket, generation = self._met.get(connection, (None, 0))
-        if socket == id(connection._writer):
+        # Not by its id: a new socket is often given the place of the old one.
+        if socket is not None and connection._writer is not None and socket() is connection._writer:
             if generation == self.watch.generation and not self.watch.is_due():
                 return
             if generation != self.watch.generation:
                 await shut(connection)
                 await connection.connect()
+        asked_at = self.watch.now()
         answer = await answer_over(connection, QUESTION, seconds_left=SILENCE_SECONDS)
-        self._met[connection] = (id(connection._writer), self.watch.note(answer))
+        self._met[connection] = (weakref.ref(connection._writer), self.watch.note(answer, asked_at=asked_at))
 
     async def give_back(self, connection: AsyncConnection) -> None:
         """Back to the client's pool."""

@@ -96,7 +96,8 @@ class RedisPort:
 
     async def raise_mark(self, name: str, number: int, *, keep_seconds: int, within: float) -> str:
         """Keep the larger number, and the longer life, under `name`; the epoch, whose seq this has raised."""
-        values = (str(max(0, number)), str(max(1, keep_seconds)), self._new_incarnation())
+        trusted = "trusted" if self.policy.first_start == "trust" else ""
+        values = (str(max(0, number)), str(max(1, keep_seconds)), self._new_incarnation(), trusted)
         try:
             reply = await self._commands.write(RAISE_MARK, (_EPOCH, name), values, within=within)
         except WireError as error:

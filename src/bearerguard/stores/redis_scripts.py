@@ -22,14 +22,16 @@ end
 local unreadable = redis.error_reply("UNREADABLE value in the store")
 """
 
-# ARGV: number, seconds to keep, a fresh incarnation. The log feeds every process that has a replica of the denylist. It
-# is written first: where that is refused, for want of memory or of a right, nothing at all is done.
+# ARGV: number, seconds to keep, a fresh incarnation, "trusted" or "". The log feeds every process that has a replica of
+# the denylist. It is written first: where that is refused, for want of memory or of a right, nothing at all is done.
 _RAISE_MARK = """
 local since, incarnation, seq = "0", ARGV[3], 0
 local epoch = redis.call("GET", KEYS[1])
 if epoch then
   since, incarnation, seq = opened(epoch)
   if not since then return unreadable end
+elseif ARGV[4] ~= "trusted" then
+  since = redis.call("TIME")[1]
 end
 local number, life = ARGV[1], tonumber(ARGV[2]) * 1000
 local present = redis.call("GET", KEYS[2])

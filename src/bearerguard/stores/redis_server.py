@@ -55,19 +55,24 @@ class ServerWatch:
         """Whose memory was asked of late; None where it is said never to be lost, or where the server does not say."""
         return None if self._is_durable else self._seen
 
+    def now(self) -> float:
+        """The time by the clock of this watch."""
+        return self._monotonic()
+
     def is_due(self) -> bool:
         """Whether it is time to ask again."""
         return self._asked_at is None or self._monotonic() - self._asked_at >= ASK_AGAIN_SECONDS
 
-    def note(self, answer: object) -> int:
+    def note(self, answer: object, *, asked_at: float | None = None) -> int:
         """The generation of the connection over which a server said this; a `WireError` where it must not be used."""
+        now = self._monotonic()
         if isinstance(answer, bytes):
-            self._note_server(_fields(answer))
+            self._note_server(_fields(answer), asked_at=now if asked_at is None else asked_at)
         elif isinstance(answer, Refused):
             self._note_watched(False)
         elif isinstance(answer, WireError):
             raise Crowded(str(answer)) if isinstance(answer, ReplyNotAwaited) else NotSent(str(answer))
-        self._asked_at = self._monotonic()
+        self._asked_at = now
         return self.generation
 
     def leave(self, *, hands_over: bool = False) -> None:
@@ -80,18 +85,19 @@ class ServerWatch:
             tell(StoreUnwatched())
         self._is_unwatched = not is_watched
 
-    def _note_server(self, fields: Mapping[str, str]) -> None:
+    def _note_server(self, fields: Mapping[str, str], *, asked_at: float) -> None:
         # A proxy may answer for several servers; two runs that nobody names are not the same one.
         self._note_watched("run_id" in fields)
         if "run_id" in fields:
-            self._note_memory(fields)
+            self._note_memory(fields, asked_at=asked_at)
         self._note_eviction(fields.get("maxmemory_policy", KEEPS_ALL))
 
-    def _note_memory(self, fields: Mapping[str, str]) -> None:
+    def _note_memory(self, fields: Mapping[str, str], *, asked_at: float) -> None:
         heir_of = self._moved_from
         if self._seen is not None and self._seen.run == fields["run_id"]:
             heir_of = self._seen.heir_of
-        memory = _memory(fields, seen_at=self._monotonic(), is_replicated=self.is_replicated, heir_of=heir_of)
+        up_since = self._monotonic() + 1 - _uptime(fields)
+        memory = _memory(fields, asked_at, up_since, is_replicated=self.is_replicated, heir_of=heir_of)
         if self.is_replicated and not memory.leads:
             raise NotSent("the server is a replica")
         if not is_same_memory(self._seen, memory):
@@ -107,20 +113,26 @@ class ServerWatch:
             raise Evicts("Evicts")
 
 
-def _memory(fields: Mapping[str, str], *, seen_at: float, is_replicated: bool, heir_of: str | None) -> Memory:
+def _memory(
+    fields: Mapping[str, str], seen_at: float, up_since: float, *, is_replicated: bool, heir_of: str | None
+) -> Memory:
     before = fields.get("master_replid2", _NO_HISTORY)
-    uptime = fields.get("uptime_in_seconds", "")
     return Memory(
         run=fields["run_id"],
         history=fields.get("master_replid", ""),
         history_before=None if before == _NO_HISTORY else before,
         leads=fields.get("role") != "slave",
-        # Two times of the server that were cut to the second, so it may have started a second later than that.
-        up_since=seen_at + 1 - (int(uptime) if uptime.isascii() and uptime.isdigit() else 0),
+        up_since=up_since,
         seen_at=seen_at,
         is_replicated=is_replicated,
         heir_of=heir_of,
     )
+
+
+def _uptime(fields: Mapping[str, str]) -> int:
+    """How long the server has been up. Two times that were cut to the second, so it may be a second less."""
+    seconds = fields.get("uptime_in_seconds", "")
+    return int(seconds) if seconds.isascii() and seconds.isdigit() else 0
 
 
 def _fields(info: bytes) -> Mapping[str, str]:

@@ -184,8 +184,9 @@ class OwnSyncLine:
     def _greeted(self, connection: SyncConnection, end: float) -> SyncConnection:
         """The connection, once its server has said who it is."""
         try:
+            asked_at = self.watch.now()
             answer = answer_over(connection, QUESTION, seconds_left=end - time.monotonic())
-            cast(Bounded, connection).generation = self.watch.note(answer)
+            cast(Bounded, connection).generation = self.watch.note(answer, asked_at=asked_at)
         except BaseException:
             connection.disconnect()
             raise
@@ -215,7 +216,7 @@ class ClientSyncLine:
         self.watch = watch
         self._pool: Any = client.connection_pool
         self.size = min(MOST_CONNECTIONS, self._pool.max_connections)
-        self._met: weakref.WeakKeyDictionary[Any, tuple[int, int]] = weakref.WeakKeyDictionary()
+        self._met: weakref.WeakKeyDictionary[Any, tuple[weakref.ref[Any], int]] = weakref.WeakKeyDictionary()
 
     def take(self, end: float) -> SyncConnection:
         """A connection of the client's pool."""
@@ -231,15 +232,17 @@ class ClientSyncLine:
 
     def _greet(self, connection: Any, end: float) -> None:
         socket, generation = self._met.get(connection, (None, 0))
-        if socket == id(connection._sock):
+        # Not by its id: a new socket is often given the place of the old one.
+        if socket is not None and connection._sock is not None and socket() is connection._sock:
             if generation == self.watch.generation and not self.watch.is_due():
                 return
             if generation != self.watch.generation:
                 connection.disconnect()
                 connection.connect()
         try:
+            asked_at = self.watch.now()
             answer = answer_over(connection, QUESTION, seconds_left=end - time.monotonic())
-            self._met[connection] = (id(connection._sock), self.watch.note(answer))
+            self._met[connection] = (weakref.ref(connection._sock), self.watch.note(answer, asked_at=asked_at))
         except BaseException:
             connection.disconnect()
             raise
