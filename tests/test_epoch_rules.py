@@ -17,12 +17,12 @@ from bearerguard.rules.epochs import (
     Epoch,
     Memory,
     after_a_write,
-    began_in,
     begins_anew,
     check_epoch,
     continues,
     epoch,
     is_same_memory,
+    tells_of_a_loss_before,
 )
 
 TIMES = st.integers(0, 253_402_300_799)
@@ -303,16 +303,17 @@ RUNS = st.text("0123456789abcdef", min_size=40, max_size=40)
 @given(RUNS, INCARNATIONS)
 def test_an_epoch_tells_in_which_run_it_was_begun(run: str, rest: str) -> None:
     memory = replace(SEEN, run=run)
-    assert began_in(memory, Epoch(5, f"{memory.tag}_{rest}", 0))
-    assert not began_in(memory, Epoch(5, f"_{rest}", 0))
-    assert not began_in(memory, None)
-    assert not began_in(None, Epoch(5, f"{memory.tag}_{rest}", 0))
+    assert tells_of_a_loss_before(memory, Epoch(5, f"{memory.tag}_{rest}", 0))
+    assert not tells_of_a_loss_before(memory, Epoch(5, f"_{rest}", 0))
+    assert not tells_of_a_loss_before(memory, Epoch(0, f"{memory.tag}_{rest}", 0))
+    assert not tells_of_a_loss_before(memory, None)
+    assert not tells_of_a_loss_before(None, Epoch(5, f"{memory.tag}_{rest}", 0))
 
 
 @given(RUNS, RUNS, INCARNATIONS)
 def test_an_epoch_of_one_run_is_not_taken_for_another_runs(run: str, other: str, rest: str) -> None:
     if run[:12] != other[:12]:
-        assert not began_in(replace(SEEN, run=run), Epoch(5, f"{replace(SEEN, run=other).tag}_{rest}", 0))
+        assert not tells_of_a_loss_before(replace(SEEN, run=run), Epoch(5, f"{replace(SEEN, run=other).tag}_{rest}", 0))
 
 
 @given(RUNS, INCARNATIONS)

@@ -15,12 +15,12 @@ from ..rules.epochs import (
     Epoch,
     Memory,
     after_a_write,
-    began_in,
     begins_anew,
     check_epoch,
     continues,
     epoch,
     is_same_memory,
+    tells_of_a_loss_before,
 )
 from ..rules.revocation import check_marks, keep_seconds, spent_name, spent_nonce
 from ..sinks import tell, told_if_unavailable
@@ -93,20 +93,26 @@ class Revocations:
             values = store.peek(token.names)
             return values is not None and _are_clear(token, values)
         known = store.peek((EPOCH_NAME, *token.names))
-        if known is None or not self._is_late(known[0], store):
+        if known is None:
             return False
-        self._check_epoch(known[0], token, store)
+        present = epoch(known[0])
+        if not self._is_late(present, store.memory):
+            return False
+        self._check_epoch(present, token, store)
         return _are_clear(token, known[1:])
 
-    def _is_late(self, raw: str | None, store: Store) -> bool:
+    def _is_late(self, present: Epoch | None, memory: Memory | None) -> bool:
         """Whether what is known without waiting is merely a little old.
 
         It must be of the memory that was asked last, and no older than what this process has revoked itself.
         """
-        present, last = epoch(raw), self._last_epoch
+        last = self._last_epoch
         if present is None or last is None or present.incarnation != last.incarnation or self._lost is not None:
             return False
-        return continues(self._own_write, present) and is_same_memory(self._memory, store.memory)
+        # On the path of every request: what is the same, or unknown, need not be asked any further.
+        if self._own_write is not None and not continues(self._own_write, present):
+            return False
+        return self._memory is memory or is_same_memory(self._memory, memory)
 
     async def check(self, token: Subject, store: Store, reading: Reading | None = None) -> str | None:
         """The epoch that the check read; TokenRevoked where a token is revoked, or where that may have been forgotten.
@@ -119,12 +125,11 @@ class Revocations:
         with told_if_unavailable("store"):
             reading = reading or await self._read(token.names, store)
             raw = await self._standing_epoch(reading, store)
-            self._check_epoch(raw, token, store)
+            self._check_epoch(epoch(raw), token, store)
             _are_clear(token, reading.recollection.marks)
         return raw
 
-    def _check_epoch(self, raw: str | None, token: Subject, store: Store) -> None:
-        present = epoch(raw)
+    def _check_epoch(self, present: Epoch | None, token: Subject, store: Store) -> None:
         if present is not None and present.since:
             check_epoch(
                 present,
@@ -160,7 +165,7 @@ class Revocations:
         """
         if all(is_same_memory(known, reading.memory) for known in (reading.memory_before, self._memory)):
             return True
-        return begins_anew(reading.before, present) and began_in(reading.memory, present)
+        return tells_of_a_loss_before(reading.memory, present)
 
     async def _after_loss(self, lost: Epoch | None, observed: str | None, store: Store, started: float) -> str | None:
         """The epoch that tells of the loss; until there is one, this process does not forget it."""

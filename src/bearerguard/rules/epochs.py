@@ -96,9 +96,11 @@ def begins_anew(lost: Epoch | None, now: Epoch | None) -> bool:
     return lost is not None and now is not None and now.incarnation != lost.incarnation and now.since > lost.since
 
 
-def began_in(memory: Memory | None, now: Epoch | None) -> bool:
-    """Whether an epoch was begun in this very run of the server."""
-    return memory is not None and now is not None and now.incarnation.startswith(f"{memory.tag}_")
+def tells_of_a_loss_before(memory: Memory | None, now: Epoch | None) -> bool:
+    """Whether an epoch was begun in this very run of the server, because everything before it was lost."""
+    if memory is None or now is None or now.since == 0:
+        return False
+    return now.incarnation.startswith(f"{memory.tag}_")
 
 
 def after_a_write(seen: Epoch | None) -> Epoch | None:
