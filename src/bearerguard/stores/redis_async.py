@@ -12,7 +12,8 @@ from .redis_wire import (
     SILENCE_SECONDS,
     Crowded,
     ElsewhereNow,
-    Moved,
+    ReplyLate,
+    Unconfirmed,
     WireError,
     confirmed,
     connection_overdue,
@@ -55,6 +56,8 @@ class AsyncWire:
                 answer = await self._exchange(command, limit, progress, is_write=is_write)
         except TimeoutError:
             answer = progress.cut_off
+        if isinstance(answer, ElsewhereNow) or (self.is_replicated and isinstance(answer, ReplyLate)):
+            self._line.leave()
         # Raised here and not where it was caught: what redis-py says may hold keys and values.
         if isinstance(answer, WireError):
             raise answer
@@ -71,7 +74,7 @@ class AsyncWire:
     async def _exchange(
         self, command: tuple[str, ...], limit: asyncio.Timeout, progress: _Progress, *, is_write: bool
     ) -> Any:
-        seconds_left = _seconds_left(limit)
+        seconds_left, end = _seconds_left(limit), limit.when() or 0.0
         progress.cut_off = connection_overdue(seconds_left)
         try:
             connection = await self._line.take()
@@ -81,14 +84,19 @@ class AsyncWire:
         try:
             answer = await self._answer(connection, command, limit, progress)
             if is_write and self.is_replicated and not isinstance(answer, WireError):
-                copies = await self._answer(connection, wait_command(_seconds_left(limit)), limit, progress)
-                answer = confirmed(answer, copies)
+                progress.cut_off = Unconfirmed("TimeoutError")
+                answer = confirmed(answer, await self._copies(connection, limit, end))
             sound = leaves_connection_sound(answer)
         finally:
             await (self._line.give_back if sound else self._line.drop)(connection)
-        if isinstance(answer, ElsewhereNow):
-            self._line.leave(hands_over=isinstance(answer, Moved))
         return answer
+
+    async def _copies(self, connection: AsyncConnection, limit: asyncio.Timeout, end: float) -> Any:
+        """How many replicas have what was written."""
+        limit.reschedule(end)
+        seconds_left = _seconds_left(limit)
+        _hasten(limit, seconds_left)
+        return await answer_over(connection, wait_command(seconds_left), seconds_left=seconds_left)
 
     async def _answer(
         self, connection: AsyncConnection, command: tuple[str, ...], limit: asyncio.Timeout, progress: _Progress

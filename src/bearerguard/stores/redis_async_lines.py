@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import weakref
 from collections.abc import Mapping
 from contextlib import suppress
@@ -15,7 +16,7 @@ from redis.backoff import NoBackoff
 from .redis_abrupt import ABRUPT_CONNECTIONS, bury, is_quiet, shut
 from .redis_address import Kind
 from .redis_failures import command_failure
-from .redis_places import Arguments, Finder
+from .redis_places import FRESH_SECONDS, Arguments, Finder
 from .redis_server import QUESTION, ServerWatch
 from .redis_wire import GUIDE_SECONDS, MOST_CONNECTIONS, SILENCE_SECONDS
 
@@ -62,8 +63,8 @@ class AsyncLine(Protocol):
     async def drop(self, connection: AsyncConnection) -> None:
         """Take back one whose reply was not."""
 
-    def leave(self, *, hands_over: bool) -> None:
-        """Look for the server anew; this one may have said that another has all it had."""
+    def leave(self) -> None:
+        """Look for the server anew."""
 
     async def close(self) -> None:
         """Close what we opened."""
@@ -116,10 +117,10 @@ class OwnAsyncLine:
         self._lent.discard(connection)
         await shut(connection)
 
-    def leave(self, *, hands_over: bool) -> None:
+    def leave(self) -> None:
         """Look for the server anew; no connection to the one that was asked is used again."""
         self._finder.forget()
-        self.watch.leave(hands_over=hands_over)
+        self.watch.leave()
 
     async def close(self) -> None:
         """Close all that are idle; those that are lent are closed when they come back."""
@@ -155,17 +156,22 @@ class OwnAsyncLine:
             raise
 
     async def _found(self) -> Arguments:
-        self._place = await self._finder.found(self._asked)
+        before, self._place = self._place, await self._finder.found(self._asked)
+        if before is not None and before != self._place:
+            self.watch.leave(hands_over=await self._was_handed_over(before))
         return self._place
+
+    async def _was_handed_over(self, by: Arguments) -> bool:
+        try:
+            return await self._finder.was_handed_over(self._asked, by)
+        except Exception:
+            return False
 
     async def _look_again(self) -> None:
         """Whoever was named before and is not named now is left; while nobody can be asked, the old place stands."""
-        known = self._place
         with suppress(Exception):
             async with asyncio.timeout(GUIDE_SECONDS):
-                found = await self._found()
-            if found != known:
-                self.watch.leave()
+                await self._found()
 
     async def _asked(self, arguments: Arguments, /, *command: str) -> Any:
         async with asyncio.timeout(SILENCE_SECONDS):
@@ -214,9 +220,12 @@ class ClientAsyncLine:
         self._pool: Any = client.connection_pool
         self.size = min(MOST_CONNECTIONS, self._pool.max_connections)
         self._met: weakref.WeakKeyDictionary[Any, tuple[weakref.ref[Any], int]] = weakref.WeakKeyDictionary()
+        self._asks_again_at = time.monotonic()
 
     async def take(self) -> AsyncConnection:
         """A connection of the client's pool."""
+        if self.watch.is_replicated and time.monotonic() >= self._asks_again_at:
+            await self._look_again()
         connection: Any = await self._pool.get_connection()
         try:
             await self._greet(connection)
@@ -225,6 +234,15 @@ class ClientAsyncLine:
             await self._pool.release(connection)
             raise
         return cast(AsyncConnection, connection)
+
+    async def _look_again(self) -> None:
+        """Let the client ask its Sentinels whether another is the master by now."""
+        self._asks_again_at = time.monotonic() + FRESH_SECONDS
+        known = self._pool.master_address
+        with suppress(Exception):
+            async with asyncio.timeout(GUIDE_SECONDS):
+                if await self._pool.get_master_address() != known is not None:
+                    self.watch.leave()
 
     async def _greet(self, connection: Any) -> None:
         socket, generation = self._met.get(connection, (None, 0))
@@ -248,9 +266,9 @@ class ClientAsyncLine:
         await shut(connection)
         await self._pool.release(connection)
 
-    def leave(self, *, hands_over: bool) -> None:
+    def leave(self) -> None:
         """The client looks for the server anew when it connects."""
-        self.watch.leave(hands_over=hands_over)
+        self.watch.leave()
 
     async def close(self) -> None:
         """Not ours to close."""

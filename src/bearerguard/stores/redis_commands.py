@@ -110,7 +110,7 @@ class RedisCommands:
         return await send("EVAL", script.text, *rest, within=left)
 
     def _count(self, error: WireError) -> None:
-        if isinstance(error, (Refused, Evicts)):
+        if isinstance(error, (Refused, Evicts, Unconfirmed)):
             self._breaker.succeeded()
         elif not isinstance(error, (Crowded, ReplyNotAwaited)):
             self._breaker.failed()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol, TypeAlias
 
 from .redis_address import Guides, Place, RedisAddress
-from .redis_wire import NotSent
+from .redis_wire import Moved, NotSent
 
 Arguments: TypeAlias = Mapping[str, Any]
 """What redis-py needs to connect."""
@@ -47,6 +47,10 @@ class Finder(Protocol):
         """How to connect to it."""
         ...
 
+    async def was_handed_over(self, ask: Ask, by: Arguments) -> bool:
+        """Whether the server that was asked until now says that it gave another all it had."""
+        ...
+
     def forget(self) -> None:
         """It was not there."""
 
@@ -75,6 +79,10 @@ class FixedPlace:
     async def found(self, ask: Ask) -> Arguments:  # noqa: ARG002
         """Where it always is."""
         return self._arguments
+
+    async def was_handed_over(self, ask: Ask, by: Arguments) -> bool:  # noqa: ARG002
+        """Never."""
+        return False
 
     def forget(self) -> None:
         """Nothing: there is no other place."""
@@ -111,6 +119,10 @@ class BySentinel:
         host, port = _place(reply)
         return {**self._arguments, "host": host, "port": port}
 
+    async def was_handed_over(self, ask: Ask, by: Arguments) -> bool:  # noqa: ARG002
+        """Never: who takes over from a master has a copy of its history, or has lost something."""
+        return False
+
     def forget(self) -> None:
         """Nothing: for every new connection a Sentinel is asked."""
 
@@ -120,32 +132,53 @@ class ByCluster:
 
     is_replicated = True
 
-    def __init__(self, arguments: Arguments, guides: Guides, key: str) -> None:
+    def __init__(
+        self,
+        arguments: Arguments,
+        guides: Guides,
+        key: str,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._arguments = arguments
         self._guides = guides
+        self._key = key
         self._slot = slot_of(key)
         self._order = _Order(guides.places)
-        self._found: Place | None = None
+        self._monotonic = monotonic
+        self._asked_at: float | None = None
+        self._owner: Place | None = None
 
     def is_due(self) -> bool:
-        """Never: a node that lost the slot says so."""
-        return False
+        """Whether another may have become the master since; a node that was frozen does not know it."""
+        return self._asked_at is not None and self._monotonic() - self._asked_at >= FRESH_SECONDS
 
     async def found(self, ask: Ask) -> Arguments:
-        """Where the first node that answers says."""
-        if self._found is None:
+        """Where another node than the owner says, if there is one."""
+        if self._owner is None or self.is_due():
+            self._asked_at = self._monotonic()
             asked, reply = await self._order.answer(ask, self._guides, ("CLUSTER", "SLOTS"))
-            masters = _masters(reply, asked=asked)
-            self._order.add(master for _, _, master in masters)
-            self._found = next((master for low, high, master in masters if low <= self._slot <= high), None)
-        if self._found is None:
-            raise NotSent("no node has the slot")
-        host, port = self._found
+            self._owner = self._owner_in(_masters(reply, asked=asked))
+        host, port = self._owner
         return {**self._arguments, "host": host, "port": port}
+
+    def _owner_in(self, masters: list[tuple[int, int, Place]]) -> Place:
+        self._order.add(master for _, _, master in masters)
+        for low, high, master in masters:
+            if low <= self._slot <= high:
+                self._order.put_last(master)
+                return master
+        raise NotSent("no node has the slot")
+
+    async def was_handed_over(self, ask: Ask, by: Arguments) -> bool:
+        """Whether it is a master still, and says that the slot has moved: then every key was moved along."""
+        info = await ask(by, "INFO", "replication")
+        is_master = isinstance(info, bytes) and b"role:master" in info
+        return is_master and isinstance(await ask(by, "MGET", self._key), Moved)
 
     def forget(self) -> None:
         """The slot has moved, or its master is gone: the next connection asks again."""
-        self._found = None
+        self._owner = None
 
 
 class _Order:
@@ -164,7 +197,7 @@ class _Order:
         """
         failure: Exception = NotSent("nobody answered")
         places = self._places
-        self._put_last(places[0])
+        self.put_last(places[0])
         for place in places:
             arguments = {**guides.arguments, "host": place[0], "port": place[1]}
             try:
@@ -181,7 +214,8 @@ class _Order:
     def _put_first(self, place: Place) -> None:
         self._places = (place, *(other for other in self._places if other != place))
 
-    def _put_last(self, place: Place) -> None:
+    def put_last(self, place: Place) -> None:
+        """Ask this one after all others."""
         self._places = (*(other for other in self._places if other != place), place)
 
 

@@ -10,7 +10,7 @@ from .forks import tell_after_fork
 from .gate import Gate
 from .redis_failures import connect_failure, leaves_connection_sound
 from .redis_sync_lines import SyncConnection, SyncLine, answer_over
-from .redis_wire import Crowded, ElsewhereNow, Moved, WireError, confirmed, wait_command
+from .redis_wire import Crowded, ElsewhereNow, ReplyLate, WireError, confirmed, wait_command
 
 
 class SyncWire:
@@ -66,8 +66,8 @@ class SyncWire:
             sound = leaves_connection_sound(answer)
         finally:
             (self._line.give_back if sound else self._line.drop)(connection)
-        if isinstance(answer, ElsewhereNow):
-            self._line.leave(hands_over=isinstance(answer, Moved))
+        if isinstance(answer, ElsewhereNow) or (self.is_replicated and isinstance(answer, ReplyLate)):
+            self._line.leave()
         return answer
 
     def _answer(self, connection: SyncConnection, command: tuple[str, ...], end: float, *, is_write: bool) -> Any:

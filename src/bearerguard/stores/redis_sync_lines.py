@@ -16,7 +16,7 @@ from ..core.ports import run_sync
 from .redis_address import Kind
 from .redis_bounded import BOUNDED_CONNECTIONS, Bounded
 from .redis_failures import command_failure
-from .redis_places import Arguments, Finder
+from .redis_places import FRESH_SECONDS, Arguments, Ask, Finder
 from .redis_server import QUESTION, ServerWatch
 from .redis_wire import GUIDE_SECONDS, MOST_CONNECTIONS, SILENCE_SECONDS
 
@@ -65,8 +65,8 @@ class SyncLine(Protocol):
     def drop(self, connection: SyncConnection) -> None:
         """Take back one whose reply was not."""
 
-    def leave(self, *, hands_over: bool) -> None:
-        """Look for the server anew; this one may have said that another has all it had."""
+    def leave(self) -> None:
+        """Look for the server anew."""
 
     def close(self) -> None:
         """Close what we opened."""
@@ -123,10 +123,10 @@ class OwnSyncLine:
         self._lent.discard(connection)
         connection.disconnect()
 
-    def leave(self, *, hands_over: bool) -> None:
+    def leave(self) -> None:
         """Look for the server anew; no connection to the one that was asked is used again."""
         self._finder.forget()
-        self.watch.leave(hands_over=hands_over)
+        self.watch.leave()
 
     def close(self) -> None:
         """Close all that are idle; those that are lent are closed when they come back."""
@@ -153,15 +153,22 @@ class OwnSyncLine:
             raise
 
     def _found(self, end: float) -> Arguments:
-        self._place = run_sync(self._finder.found(lambda *asked: self._asked(*asked, end=end)))
+        ask: Ask = lambda *asked: self._asked(*asked, end=end)  # noqa: E731
+        before, self._place = self._place, run_sync(self._finder.found(ask))
+        if before is not None and before != self._place:
+            self.watch.leave(hands_over=self._was_handed_over(ask, before))
         return self._place
+
+    def _was_handed_over(self, ask: Ask, by: Arguments) -> bool:
+        try:
+            return run_sync(self._finder.was_handed_over(ask, by))
+        except Exception:
+            return False
 
     def _look_again(self, end: float) -> None:
         """Whoever was named before and is not named now is left; while nobody can be asked, the old place stands."""
-        known = self._place
         with suppress(Exception):
-            if self._found(min(end, time.monotonic() + GUIDE_SECONDS)) != known:
-                self.watch.leave()
+            self._found(min(end, time.monotonic() + GUIDE_SECONDS))
 
     async def _asked(self, arguments: Arguments, /, *command: str, end: float) -> Any:
         connection = self._connected(arguments, min(end, time.monotonic() + SILENCE_SECONDS))
@@ -217,9 +224,12 @@ class ClientSyncLine:
         self._pool: Any = client.connection_pool
         self.size = min(MOST_CONNECTIONS, self._pool.max_connections)
         self._met: weakref.WeakKeyDictionary[Any, tuple[weakref.ref[Any], int]] = weakref.WeakKeyDictionary()
+        self._asks_again_at = time.monotonic()
 
     def take(self, end: float) -> SyncConnection:
         """A connection of the client's pool."""
+        if self.watch.is_replicated and time.monotonic() >= self._asks_again_at:
+            self._look_again()
         connection: Any = self._pool.get_connection()
         try:
             if time.monotonic() >= end:
@@ -229,6 +239,14 @@ class ClientSyncLine:
             self._pool.release(connection)
             raise
         return cast(SyncConnection, connection)
+
+    def _look_again(self) -> None:
+        """Let the client ask its Sentinels whether another is the master by now; it waits as long as they may take."""
+        self._asks_again_at = time.monotonic() + FRESH_SECONDS
+        known = self._pool.master_address
+        with suppress(Exception):
+            if self._pool.get_master_address() != known is not None:
+                self.watch.leave()
 
     def _greet(self, connection: Any, end: float) -> None:
         socket, generation = self._met.get(connection, (None, 0))
@@ -258,9 +276,9 @@ class ClientSyncLine:
         finally:
             self._pool.release(connection)
 
-    def leave(self, *, hands_over: bool) -> None:
+    def leave(self) -> None:
         """The client looks for the server anew when it connects."""
-        self.watch.leave(hands_over=hands_over)
+        self.watch.leave()
 
     def close(self) -> None:
         """Not ours to close."""

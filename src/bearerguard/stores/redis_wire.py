@@ -79,7 +79,7 @@ class ValueUnreadable(Refused):
 
 def wait_command(seconds_left: float) -> tuple[str, ...]:
     """Asks whether a replica has all that was written on this connection; zero would mean: wait for ever."""
-    return "WAIT", "1", str(max(1, int(min(seconds_left, SILENCE_SECONDS) * 900)))
+    return "WAIT", "1", str(max(1, int(min(seconds_left, SILENCE_SECONDS) * 800)))
 
 
 def confirmed(answer: Any, copies: object) -> Any:
