@@ -158,6 +158,8 @@ class OwnAsyncLine:
     async def _found(self) -> Arguments:
         before, self._place = self._place, await self._finder.found(self._asked)
         if before is not None and before != self._place:
+            # At once, for the old server may be silent, and whoever waits for it may be cut off.
+            self.watch.leave()
             self.watch.leave(hands_over=await self._was_handed_over(before))
         return self._place
 
