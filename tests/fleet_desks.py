@@ -57,10 +57,14 @@ def confirm_what_is_written(master: RedisServer, *, replicas: int = 1) -> bool:
 def each_binary(
     build: Callable[[RedisBinary], AbstractContextManager[object]], *, only: slice = slice(None)
 ) -> Callable[..., Iterator[object]]:
-    """A fixture: a fleet of each server found here, or of some of them, one for the module."""
-    binaries = {binary.name: binary for binary in redis_binaries()[only]}
+    """A fixture: a fleet of each server found here, or of some of them, one for the module.
 
-    @pytest.fixture(scope="module", params=[*binaries] or ["no server found"])
+    Those of all but the first server take minutes, and are for `-m long`.
+    """
+    binaries = {binary.name: binary for binary in redis_binaries()[only]}
+    first, *others = [*binaries] or ["no server found"]
+
+    @pytest.fixture(scope="module", params=[first, *(pytest.param(name, marks=pytest.mark.long) for name in others)])
     def fleet(request: pytest.FixtureRequest) -> Iterator[object]:
         if request.param not in binaries:
             pytest.fail(NO_OWN_REDIS)

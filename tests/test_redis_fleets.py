@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ from redis.exceptions import AskError, ClusterDownError, MovedError, NoPermissio
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
+from tests.fleet_desks import each_binary
 from tests.redis_fleets import (
     ClusterFleet,
     SentinelFleet,
@@ -24,23 +25,9 @@ from tests.redis_fleets import (
     set_policy,
     take_snapshot,
 )
-from tests.servers import NO_OWN_REDIS, RedisBinary, RedisServer, redis_binaries
+from tests.servers import RedisServer
 
 PASSWORD = "a password for the test"
-
-
-def each_binary(build: Callable[[RedisBinary], AbstractContextManager[object]]) -> Callable[..., Iterator[object]]:
-    """A fleet of each server found here, one for the module."""
-    binaries = {binary.name: binary for binary in redis_binaries()}
-
-    @pytest.fixture(scope="module", params=[*binaries] or ["no server found"])
-    def fleet(request: pytest.FixtureRequest) -> Iterator[object]:
-        if request.param not in binaries:
-            pytest.fail(NO_OWN_REDIS)
-        with build(binaries[request.param]) as fleet:
-            yield fleet
-
-    return fleet
 
 
 sentinel_fleet = each_binary(SentinelFleet)
