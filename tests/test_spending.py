@@ -20,7 +20,7 @@ from tests.store_calls import Flavour
 # The token of `token()`, as it is kept for good.
 SPENT_KEY = f"{STEM}s:6DzaJWUriFqLP6qvBCEhRCK3zc5KPhA3Q7MsDvxcJSI"
 EPOCH_KEY = f"{STEM}epoch"
-MARGIN = 600
+MARGIN = 4200
 LEEWAY = 10
 DEADLINE = 2 * 0.5
 

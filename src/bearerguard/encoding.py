@@ -59,9 +59,17 @@ def strict_json_object(data: bytes) -> dict[str, Any]:
         raise ValueError("not a JSON object")
     if data.count(b"[") + data.count(b"{") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
         raise ValueError("nested too deeply")
-    if b"\\u" in data and _SURROGATE_ESCAPE.search(data):
-        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    if b"\\u" in data and _SURROGATE_ESCAPE.search(data) and not _is_utf8(value):
+        raise ValueError("lone surrogates")
     return value
+
+
+def _is_utf8(value: Any) -> bool:
+    try:
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _utf8(data: bytes) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import math
 import ssl
 import time
@@ -29,6 +30,10 @@ _SPEAK_OF_THE_NETWORK: Final = (httpx.TimeoutException, httpx.NetworkError, OSEr
 
 # A context, and not a threading.local: one made before gevent patches would be shared by all greenlets.
 _ends_at: ContextVar[float] = ContextVar("bearerguard_call_ends_at", default=math.inf)
+
+
+# What httpcore says at DEBUG of our calls would quote a provider that echoes what it was sent.
+_LOGGERS: Final = ("httpcore.connection", "httpcore.http11", "httpcore.http2", "httpcore.proxy", "httpcore.socks")
 
 
 class NoAnswer(Exception):
@@ -120,3 +125,12 @@ def _refuse_encoded(encoding: str) -> None:
 def _refuse_longer_than_bound(length: int) -> None:
     if length > MOST_BODY_BYTES:
         raise NoAnswer(f"the answer is longer than {MOST_BODY_BYTES} bytes")
+
+
+def _is_of_another(_: logging.LogRecord) -> bool:
+    """Whether what is logged now is of a call that is not ours."""
+    return _ends_at.get() == math.inf
+
+
+for _name in _LOGGERS:
+    logging.getLogger(_name).addFilter(_is_of_another)

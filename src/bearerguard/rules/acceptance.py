@@ -117,7 +117,8 @@ def _rule_holds(name: str, rule: Any, value: Any, *, present: bool = True) -> bo
         return holds(rule, value, present=present)
     except Exception as error:
         _tell_that_it_raised(name, error)
-        raise InvalidToken("rule_failed") from None
+    # Not raised from within the except block: what a rule raises may quote the claims.
+    raise InvalidToken("rule_failed")
 
 
 def _returns_true(check: Callable[[Any], bool], subject: Any) -> bool:
@@ -167,7 +168,7 @@ def _extracted(function: Callable[[Any], Any], subject: Any) -> Any:
         return function(subject)
     except Exception as error:
         _tell_that_it_raised(_name_of(function), error)
-        raise InvalidToken("rule_failed") from None
+    raise InvalidToken("rule_failed")
 
 
 def _scopes(values: Mapping[str, Any], source: ScopeSource) -> frozenset[str]:

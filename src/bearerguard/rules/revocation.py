@@ -12,7 +12,8 @@ from ..encoding import base64url
 from ..errors import StoreUnavailable, TokenRevoked
 from .epochs import VERSION, is_number
 
-MARGIN_SECONDS = 600
+MARGIN_SECONDS = 4200
+"""An entry is kept for so long after its token's end: a clock that is wrong by an hour must bring nothing back."""
 
 
 def token_identity(authority: str, token_id: str) -> str:
@@ -97,4 +98,4 @@ def spent_nonce(value: str | None) -> str | None:
 
 def keep_seconds(until: float, *, now: float) -> int:
     """How long an entry about a token that ends at `until` is kept."""
-    return max(1, math.ceil(until - now) + MARGIN_SECONDS)
+    return max(0, math.ceil(until - now)) + MARGIN_SECONDS
