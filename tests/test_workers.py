@@ -86,6 +86,8 @@ VARIANTS = (
     _UVICORN_WORKER[2],
 )
 WITH_GREENLETS = (_GEVENT[0], _GEVENT[2])
+IN_EVERY_RUN = ("uvicorn", "sync, used before", "threads, used before", "gevent", "gevent, used before")
+"""Each sort of worker, and of those that are forked the harder case; the others take minutes."""
 
 
 @dataclass(frozen=True)
@@ -225,7 +227,13 @@ def world(redis_servers: Mapping[str, RedisServer]) -> Iterator[World]:
         yield world
 
 
-@pytest.fixture(scope="module", params=VARIANTS, ids=lambda variant: variant.name)
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(variant, id=variant.name, marks=() if variant.name in IN_EVERY_RUN else pytest.mark.long)
+        for variant in VARIANTS
+    ],
+)
 def crew(request: pytest.FixtureRequest, world: World) -> Iterator[Crew]:
     """Four workers, whom all tests ask before the next four come."""
     crew = Crew(request.param, world.place)
