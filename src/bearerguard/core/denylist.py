@@ -71,7 +71,7 @@ class Reading:
 class Revocations:
     """One store's memory as this process knows it; every verdict about revocation and one-time use is reached here."""
 
-    __slots__ = ("_clock", "_last_epoch", "_lost", "_memory", "_own_write")
+    __slots__ = ("_clock", "_heard", "_last_epoch", "_lost", "_memory", "_own_write")
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -79,6 +79,7 @@ class Revocations:
         self._lost: Epoch | None = None
         self._memory: Memory | None = None
         self._own_write: Epoch | None = None
+        self._heard: Epoch | None = None
 
     async def recall(self, name: str, entries: Entries, *, claim: str, claim_seconds: float) -> Reading:
         """An entry, with the marks under the names that it names: half of a check, which `check` completes."""
@@ -98,19 +99,25 @@ class Revocations:
         present = epoch(known[0])
         if not self._is_late(present, store.memory):
             return False
+        if present is not self._heard:
+            self._heard = present
+            self._remember(self._last_epoch, present, None)
         self._check_epoch(present, token, store)
         return _are_clear(token, known[1:])
 
     def _is_late(self, present: Epoch | None, memory: Memory | None) -> bool:
         """Whether what is known without waiting is merely a little old.
 
-        It must be of the memory that was asked last, and no older than what this process has revoked itself.
+        It must be of the memory that was asked last, and no older than what this process has revoked itself, or has
+        gone by before: else the store may have fallen back, which whoever asks it will notice.
         """
         last = self._last_epoch
         if present is None or last is None or present.incarnation != last.incarnation or self._lost is not None:
             return False
         # On the path of every request: what is the same, or unknown, need not be asked any further.
         if self._own_write is not None and not continues(self._own_write, present):
+            return False
+        if self._heard is not present and not continues(self._heard, present):
             return False
         return self._memory is memory or is_same_memory(self._memory, memory)
 

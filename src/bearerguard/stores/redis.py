@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, get_args
 
 from ..checks import OnFailure, check_seconds, check_word
 from ..core.ports import FirstStart, StorePolicy
+from ..errors import SettingsError
 from ..events import ReplicaDropped
 from ..rules.epochs import Amnesia
 from ..sinks import tell
@@ -84,6 +85,10 @@ class RedisStore:
         from .redis_replica import DenylistReplica
         from .redis_sync import SyncWire
 
+        if self._lines.is_async_alone:
+            raise SettingsError(
+                "replica=True follows the store in a thread, which an async client cannot serve; give RedisStore a URL"
+            )
         wire = SyncWire(self._lines.sync_line(self._watch))
         return DenylistReplica(wire, layout=self._layout, told=_tell_of_replica, bound_seconds=max_staleness)
 

@@ -32,6 +32,11 @@ class Lines(Protocol):
         """Whether others stand ready to take the server's place, so that a write counts only once one has it."""
         ...
 
+    @property
+    def is_async_alone(self) -> bool:
+        """Whether they serve no blocking code."""
+        ...
+
     def sync_line(self, watch: ServerWatch) -> SyncLine:
         """Connections for this process."""
         ...
@@ -49,6 +54,8 @@ def lines_to(where: Any, key: str) -> Lines:
 
 
 class _UrlLines:
+    is_async_alone = False
+
     def __init__(self, url: str, key: str) -> None:
         self._address = redis_address(url)
         self._key = key
@@ -63,6 +70,7 @@ class _UrlLines:
 
 
 class _SyncClientLines:
+    is_async_alone = False
     shown = "a redis.Redis"
 
     def __init__(self, client: redis.Redis) -> None:
@@ -80,6 +88,7 @@ class _SyncClientLines:
 
 
 class _AsyncClientLines:
+    is_async_alone = True
     shown = "a redis.asyncio.Redis"
 
     def __init__(self, client: redis.asyncio.Redis) -> None:
