@@ -24,6 +24,13 @@ settings.load_profile("bearerguard")
 
 _NONE_FOUND = "no server found"
 _MOST_WORKERS = 4
+_LONG_FILES = {
+    f"test_{name}.py"
+    for name in (
+        *("workers", "replica_doors", "soak", "sentinel", "cluster", "state_machine", "canaries", "store_faults"),
+        *("introspection_faults", "redis_bounds", "introspection_cache", "client_credentials_http", "key_sets"),
+    )
+}
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -38,14 +45,24 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a test on every server found, and once, to fail, where there is none."""
+    """Run a test on every server found, and once, to fail, where there is none.
+
+    A module that says LONG_ON_OTHER_SERVERS leaves all but the first one to `-m long`.
+    """
+    marks = [pytest.mark.long] if getattr(metafunc.module, "LONG_ON_OTHER_SERVERS", False) else []
     for fixture, names in (("redis_server", redis_names), ("own_redis_server", own_redis_names)):
         if fixture in metafunc.fixturenames:
-            metafunc.parametrize(fixture, names() or [_NONE_FOUND], indirect=True)
+            first, *others = names() or [_NONE_FOUND]
+            servers = [first, *(pytest.param(name, marks=marks) for name in others)]
+            metafunc.parametrize(fixture, servers, indirect=True)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give a test that asserts a bound in time a second try, of which the summary tells; no other test has one."""
+    """Begin with the files that take long, so that no worker begins one when the others are done.
+
+    Give a test that asserts a bound in time a second try, of which the summary tells; no other test has one.
+    """
+    items.sort(key=lambda item: item.path.name not in _LONG_FILES)
     for item in items:
         if item.get_closest_marker("timed"):
             item.add_marker(pytest.mark.flaky(reruns=1))

@@ -22,6 +22,8 @@ from tests.revoking import Desk, Office, office_of, refused_after, seconds_until
 from tests.servers import RedisServer, open_redis
 from tests.store_calls import Flavour
 
+LONG_ON_OTHER_SERVERS = True
+
 PAGE = (Path(__file__).parents[1] / "docs" / "deployment.md").read_text()
 
 (LINE,) = re.findall(r"^ACL SETUSER (bearerguard on .*)$", PAGE, re.MULTILINE)

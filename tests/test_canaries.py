@@ -51,9 +51,9 @@ from bearerguard import (
 )
 from bearerguard.claim_rules import ClaimText
 from bearerguard.core.ports import Ports, run_sync
-from bearerguard.events import Event, TokenAccepted
+from bearerguard.events import Event, StoreEvicts, TokenAccepted
 from bearerguard.otel import OpenTelemetrySink
-from bearerguard.sinks import add_sink
+from bearerguard.sinks import add_sink, tell
 from tests.doors import Answer, Ask, answer_of_asgi, ask_wsgi, bearer
 from tests.hostile import AUDIENCE, ISSUER
 from tests.houses import BEARER, QUERY
@@ -74,6 +74,8 @@ from tests.scripted_provider import (
 )
 from tests.scripted_redis import Command, scripted_redis
 from tests.servers import NO_OWN_REDIS, RedisServer, free_port, own_redis_names, redis_binaries, start_redis
+
+LONG_ON_OTHER_SERVERS = True
 
 LETTERS = 16
 """So many letters of a canary in a row, or of one of its spellings, are a leak."""
@@ -1073,12 +1075,12 @@ def test_the_scan_finds_a_canary(spelt: Callable[[str], str]) -> None:
 PLANTS: Mapping[str, Callable[[House, str], object]] = {
     "log of httpcore": lambda _, text: logging.getLogger("httpcore").debug("sent %r", {"a": text}),
     "log of asyncio": lambda _, text: logging.getLogger("asyncio").error("oh", exc_info=ValueError(text)),
-    "event": lambda house, text: house.overheard.hear_event(bearerguard.events.StoreEvicts(policy=text)),
+    "event": lambda house, text: house.overheard.hear_event(StoreEvicts(policy=text)),
     "key in Redis": lambda house, text: house.server.cli("SET", f"x:{text}", 1),
     "value in Redis": lambda house, text: house.server.cli("XADD", "x:log", "*", "name", text),
     "MONITOR": lambda house, text: house.server.cli("GET", text),
     "span": lambda house, text: planted_on_span(house, text),
-    "metrics": lambda house, text: bearerguard.sinks.tell(bearerguard.events.StoreEvicts(policy=text)),
+    "metrics": lambda house, text: tell(StoreEvicts(policy=text)),
     "repr of Route": lambda house, text: setattr(house, "kept", keep_a_repr(text)),
     "traceback": lambda house, text: house.heard(lambda: raise_over(text)),
     "exception": lambda house, text: house.heard(lambda: raise_over(text, None)),
@@ -1095,7 +1097,7 @@ def keep_a_repr(text: str) -> object:
     """An object of ours that says too much of itself."""
     kind = type("Route", (), {"__repr__": lambda _: text, "__module__": "bearerguard.core"})
     made = kind()
-    made.itself = made
+    vars(made)["itself"] = made
     return made
 
 

@@ -27,6 +27,8 @@ from tests.revoking import HORIZON, STEM, Desk, Office, office_of, seconds_until
 from tests.servers import RedisServer, free_port, redis_binaries, start_redis, uvicorn_server
 from tests.store_calls import Flavour
 
+LONG_ON_OTHER_SERVERS = True
+
 STORE_VARIABLE = "BEARERGUARD_TEST_EVICTING"
 WELL_AGAIN = 2 * 1.0
 LRU = StoreEvicts(policy="allkeys-lru")

@@ -35,6 +35,8 @@ from tests.scripted_provider import ScriptedProvider, html, json_answer, reset, 
 from tests.servers import RedisServer, free_port
 from tests.store_calls import Flavour
 
+LONG_ON_OTHER_SERVERS = True
+
 WELL_AGAIN = 2 * 1.0
 AN_HOUR = 3600
 
@@ -133,7 +135,8 @@ OPEN: Mapping[str, tuple[Callable[[], Verifier[Any]], str]] = {
 
 def _opaque(**changes: Any) -> OpaqueTokens:
     usual: dict[str, Any] = {"issuer": "https://id.example.com", "client_id": "c", "client_secret": CLIENT_SECRET}
-    return OpaqueTokens(**usual | {"audience": "https://orders.example.com"} | changes)
+    usual["audience"] = "https://orders.example.com"
+    return OpaqueTokens(**usual | changes)
 
 
 def _fetched(**changes: Any) -> Any:

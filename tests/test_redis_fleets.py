@@ -27,6 +27,7 @@ from tests.redis_fleets import (
 )
 from tests.servers import RedisServer
 
+pytestmark = pytest.mark.long
 PASSWORD = "a password for the test"
 
 

@@ -55,6 +55,8 @@ from tests.store_calls import Flavour
 from tests.test_store_faults import SHOPS, Shop, timed
 from tests.test_workers import SORTS, WAVES, World, signed, statuses_of, world_of
 
+LONG_ON_OTHER_SERVERS = True
+
 BUSY = 2
 """A busy machine takes twice as long as it should."""
 

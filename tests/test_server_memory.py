@@ -31,6 +31,8 @@ from tests.revoking import HORIZON, STEM, Desk, Office, office_of, seconds_until
 from tests.servers import RedisServer, free_port, redis_binaries, start_redis
 from tests.store_calls import Flavour
 
+LONG_ON_OTHER_SERVERS = True
+
 EPOCH_KEY = f"{STEM}epoch"
 WELL_AGAIN = 2 * 1.0
 WITHIN = 0.5
@@ -492,6 +494,11 @@ class Overtaken:
         return answer
 
 
+def overtaken(store: Any, meanwhile: Callable[[], object]) -> Any:
+    """The port of a store, overtaken."""
+    return Overtaken(store, meanwhile)
+
+
 @dataclass(frozen=True)
 class Asked:
     """A token that is asked about."""
@@ -519,7 +526,7 @@ def test_a_check_is_not_fooled_by_another_that_noticed_the_loss_first(server: Re
     run_sync(RedisStore(server.url).sync_port().raise_mark("d:x", 1, keep_seconds=600, within=WITHIN))
     server.restart(empty=False)
     with pytest.raises(TokenRevoked):
-        run_sync(ours.check(OLD_TOKEN, Overtaken(port, lambda: settle(ours, port))))
+        run_sync(ours.check(OLD_TOKEN, overtaken(port, lambda: settle(ours, port))))
     port.close()
 
 
@@ -534,9 +541,9 @@ def test_a_claim_is_not_fooled_by_a_check_that_noticed_the_loss_first(server: Re
     their_epoch = run_sync(theirs.check(OLD_TOKEN, their_port))
     run_sync(theirs.spend("once", their_port, epoch_read=their_epoch, dies_at=dies_at))
     server.restart(empty=False)
-    overtaken = Overtaken(port, lambda: settle(ours, port))
+    late = overtaken(port, lambda: settle(ours, port))
     with pytest.raises(StoreUnavailable) as caught:
-        run_sync(ours.spend("once", overtaken, epoch_read=epoch_read, dies_at=dies_at))
+        run_sync(ours.spend("once", late, epoch_read=epoch_read, dies_at=dies_at))
     assert caught.value.reason == "token_state_unknown"
     port.close()
     their_port.close()
