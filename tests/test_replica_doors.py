@@ -88,6 +88,7 @@ class Variant:
 
 _THREADS = ("--worker-class", "gthread", "--threads", "8", "--keep-alive", "60")
 _GREENLETS = ("--worker-class", "gevent", "--keep-alive", "60")
+IN_EVERY_RUN = ("uvicorn", "gevent, used before")
 VARIANTS = (
     Variant("uvicorn", uvicorn_server, "asgi_app", ("--timeout-keep-alive", "60")),
     Variant("threads", gunicorn_server, "wsgi_app", _THREADS),
@@ -163,7 +164,13 @@ def world(redis_servers: Mapping[str, RedisServer]) -> Iterator[World]:
         yield world
 
 
-@pytest.fixture(scope="module", params=VARIANTS, ids=lambda variant: variant.name)
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(variant, id=variant.name, marks=() if variant.name in IN_EVERY_RUN else pytest.mark.long)
+        for variant in VARIANTS
+    ],
+)
 def crew(request: pytest.FixtureRequest, world: World) -> Iterator[Crew]:
     """Four workers, whom all tests ask before the next four come."""
     variant: Variant = request.param
