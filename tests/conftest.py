@@ -29,6 +29,7 @@ _LONG_FILES = {
     for name in (
         *("workers", "replica_doors", "soak", "sentinel", "cluster", "state_machine", "canaries", "store_faults"),
         *("introspection_faults", "redis_bounds", "introspection_cache", "client_credentials_http", "key_sets"),
+        *("replica", "introspection_fleet", "fleet", "acl", "open_policies", "server_memory", "stores_tls"),
     )
 }
 

@@ -777,6 +777,7 @@ def test_asks_nobody_about_what_does_not_fit_the_pattern(redis_server: RedisServ
 MOST_BYTES_LEFT = 256 * 1024
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("seconds", LENGTHS)
 @pytest.mark.parametrize(
     ("word", "store"), [pytest.param("never", "memory", marks=pytest.mark.long), ("silent", "redis")]

@@ -88,7 +88,7 @@ class Variant:
 
 _THREADS = ("--worker-class", "gthread", "--threads", "8", "--keep-alive", "60")
 _GREENLETS = ("--worker-class", "gevent", "--keep-alive", "60")
-IN_EVERY_RUN = ("uvicorn", "gevent, used before")
+IN_EVERY_RUN = ("uvicorn",)
 VARIANTS = (
     Variant("uvicorn", uvicorn_server, "asgi_app", ("--timeout-keep-alive", "60")),
     Variant("threads", gunicorn_server, "wsgi_app", _THREADS),

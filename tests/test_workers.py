@@ -86,7 +86,7 @@ VARIANTS = (
     _UVICORN_WORKER[2],
 )
 WITH_GREENLETS = (_GEVENT[0], _GEVENT[2])
-IN_EVERY_RUN = ("uvicorn", "sync, used before", "gevent, used before")
+IN_EVERY_RUN = ("uvicorn", "gevent, used before")
 """Each sort of worker, and of those that are forked the harder case; the others take minutes."""
 
 
