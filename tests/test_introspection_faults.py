@@ -507,6 +507,7 @@ def test_asks_once_for_100_requests_with_one_bad_token(scene: Scene, name: str) 
     assert len({(answered.header("www-authenticate"), answered.body) for answered in answers}) == 1
 
 
+@pytest.mark.timed
 def test_asks_no_more_than_32_questions_at_once(scene: Scene) -> None:
     scene.provider.play(ENDPOINT, after(0.05, Registrar()))
     gatehouse = scene.gatehouse(real=True)
