@@ -190,6 +190,28 @@ def test_a_process_that_starts_afterwards_refuses_them_too(
     )
 
 
+def test_two_losses_in_one_second_are_two(office: Office, redis_server: RedisServer) -> None:
+    """The clock of the store, which is cut to the second, cannot tell them apart; nobody must wait for it."""
+    first, second = office.desk(), office.desk()
+    for _ in range(5):
+        redis_server.flush()
+        said = [desk.verdict(token_at(office, 60)) for desk in (first, second, first)]
+        assert "store_unavailable" not in said
+    assert said == ["memory_lost"] * 3
+
+
+def test_a_loss_is_told_of_although_the_clock_of_the_store_was_set_back(
+    office: Office, redis_server: RedisServer
+) -> None:
+    desk, old = office.desk(), token_at(office, 60)
+    ahead = int(office.clock.now) + 3600
+    redis_server.cli("SET", EPOCH_KEY, f"1|{ahead}|an-epoch-of-an-hour-ahead|7")
+    assert desk.verdict(old) == "memory_lost"
+    redis_server.flush()
+    assert desk.verdict(old) == "memory_lost"
+    assert epoch_of(redis_server)[0] == ahead + 1
+
+
 @pytest.mark.parametrize("forget", FORGETTING)
 def test_whoever_notices_first_the_others_agree(
     office: Office, redis_server: RedisServer, forget: Callable[[RedisServer], None]
@@ -495,9 +517,9 @@ class Meddled:
     async def spend(self, name: str, nonce: str, *, epoch: str | None, keep_seconds: int, within: float) -> Spent:
         return await self._store.spend(name, nonce, epoch=epoch, keep_seconds=keep_seconds, within=within)
 
-    async def found_epoch(self, observed: str | None, *, trusted: bool, within: float) -> str:
+    async def found_epoch(self, observed: str | None, *, trusted: bool, later_than: int = 0, within: float) -> str:
         self._meddle()
-        return await self._store.found_epoch(observed, trusted=trusted, within=within)
+        return await self._store.found_epoch(observed, trusted=trusted, later_than=later_than, within=within)
 
 
 @pytest.mark.parametrize("forget", FORGETTING)

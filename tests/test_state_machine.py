@@ -600,11 +600,7 @@ def test_memory_answers_as_the_model_permits(flavour: Flavour, told: settings) -
 
 @pytest.mark.timed
 @pytest.mark.parametrize("flavour", EVERY_FLAVOUR)
-@pytest.mark.parametrize(
-    "is_durable",
-    # Two losses in one second of the model's clock cannot be told apart, and real clocks do not stand still.
-    [pytest.param(False, id="not durable", marks=pytest.mark.long), pytest.param(True, id="durable")],
-)
+@pytest.mark.parametrize("is_durable", [pytest.param(False, id="not durable"), pytest.param(True, id="durable")])
 @pytest.mark.parametrize(
     "told",
     [pytest.param(profile(4, 30), id="short"), pytest.param(profile(150, 50), id="long", marks=pytest.mark.long)],

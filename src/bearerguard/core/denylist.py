@@ -207,8 +207,10 @@ class Revocations:
             for name in names:
                 before = self._last_epoch
                 raw = await store.raise_mark(name, number, keep_seconds=keep_seconds, within=_left(started))
-                self._own_write = epoch(raw)
-                self._remember(before, self._own_write, None)
+                written = epoch(raw)
+                if continues(self._own_write, written):
+                    self._own_write = written
+                self._remember(before, written, None)
 
     async def spend(self, identity: str, store: Store, *, epoch_read: str | None, dies_at: float) -> None:
         """Claim a one-time token; TokenReplayed for whoever comes second."""
@@ -242,7 +244,8 @@ async def _founded_anew(lost: Epoch | None, observed: str | None, store: Store, 
     for _ in range(FOUNDING_TRIES):
         if begins_anew(lost, epoch(observed)):
             return observed
-        observed = await store.found_epoch(observed, trusted=False, within=_left(started))
+        later_than = 0 if lost is None else lost.since
+        observed = await store.found_epoch(observed, trusted=False, later_than=later_than, within=_left(started))
     if begins_anew(lost, epoch(observed)):
         return observed
     raise StoreUnavailable

@@ -158,8 +158,11 @@ class Store(Protocol):
         """Put `nonce` under `name` if it is absent and the epoch still continues the one that was read."""
         ...
 
-    async def found_epoch(self, observed: str | None, *, trusted: bool, within: float) -> str:
-        """Write a new epoch if the present one is still `observed`; the epoch that stands afterwards."""
+    async def found_epoch(self, observed: str | None, *, trusted: bool, later_than: int = 0, within: float) -> str:
+        """Write a new epoch if the present one is still `observed`; the epoch that stands afterwards.
+
+        One that is not trusted begins now, and after `later_than`, wherever the clock of the store has been set.
+        """
         ...
 
 

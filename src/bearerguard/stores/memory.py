@@ -129,7 +129,7 @@ class MemoryStore:
             self._put(name, f"1|{nonce}", now + max(1, keep_seconds))
             return Spent.FIRST
 
-    async def found_epoch(self, observed: str | None, *, trusted: bool, within: float) -> str:
+    async def found_epoch(self, observed: str | None, *, trusted: bool, later_than: int = 0, within: float) -> str:
         """Never called: a store that keeps no epoch has none to found."""
         raise NotImplementedError("a MemoryStore keeps no epoch")
 

@@ -117,9 +117,9 @@ class RedisPort:
             raise lost
         return _OUTCOMES[reply]
 
-    async def found_epoch(self, observed: str | None, *, trusted: bool, within: float) -> str:
+    async def found_epoch(self, observed: str | None, *, trusted: bool, later_than: int = 0, within: float) -> str:
         """Write a new epoch if the present one is still `observed`; the epoch that stands afterwards."""
-        values = (observed or "", self._new_incarnation(), "trusted" if trusted else "")
+        values = (observed or "", self._new_incarnation(), "trusted" if trusted else "", str(later_than + 1))
         try:
             reply = await self._commands.run(FOUND_EPOCH, (_EPOCH,), values, within=within)
         except WireError as error:

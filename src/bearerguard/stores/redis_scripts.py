@@ -74,13 +74,15 @@ raise(KEYS[1], since, incarnation, seq)
 return 1
 """
 
-# ARGV: the epoch that was observed ("" for none), a fresh incarnation, "trusted" or "".
+# ARGV: the epoch that was observed ("" for none), a fresh incarnation, "trusted" or "", the first second that will do
+# for an epoch that is not trusted: the clock may have been set back since the one began that was lost.
 # Nothing where something was observed is a memory lost in between, which no caller has trusted.
 _FOUND_EPOCH = """
 local present = redis.call("GET", KEYS[1])
 if present and (ARGV[1] == "" or present ~= ARGV[1]) then return present end
 local trusted = ARGV[3] == "trusted" and (present or "") == ARGV[1]
 local since = trusted and "0" or redis.call("TIME")[1]
+if not trusted and tonumber(since) < tonumber(ARGV[4]) then since = ARGV[4] end
 local epoch = "1|" .. since .. "|" .. ARGV[2] .. "|0"
 redis.call("SET", KEYS[1], epoch)
 return epoch

@@ -66,12 +66,12 @@ class ServerWatch:
     def note(self, answer: object, *, asked_at: float | None = None) -> int:
         """The generation of the connection over which a server said this; a `WireError` where it must not be used."""
         now = self._monotonic()
+        if isinstance(answer, WireError) and not isinstance(answer, Refused):
+            raise Crowded(str(answer)) if isinstance(answer, ReplyNotAwaited) else NotSent(str(answer))
         if isinstance(answer, bytes):
             self._note_server(_fields(answer), asked_at=now if asked_at is None else asked_at)
-        elif isinstance(answer, Refused):
+        else:
             self._note_watched(False)
-        elif isinstance(answer, WireError):
-            raise Crowded(str(answer)) if isinstance(answer, ReplyNotAwaited) else NotSent(str(answer))
         self._asked_at = now
         return self.generation
 
@@ -87,8 +87,9 @@ class ServerWatch:
 
     def _note_server(self, fields: Mapping[str, str], *, asked_at: float) -> None:
         # A proxy may answer for several servers; two runs that nobody names are not the same one.
-        self._note_watched("run_id" in fields)
-        if "run_id" in fields:
+        is_named = bool(fields.get("run_id"))
+        self._note_watched(is_named)
+        if is_named:
             self._note_memory(fields, asked_at=asked_at)
         self._note_eviction(fields.get("maxmemory_policy", KEEPS_ALL))
 
