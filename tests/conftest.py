@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 import pytest
 from hypothesis import settings
 
+from bearerguard import journal
 from tests.servers import (
     NO_OWN_REDIS,
     NO_REDIS,
@@ -17,6 +18,7 @@ from tests.servers import (
     own_redis_names,
     redis_names,
 )
+from tests.store_calls import Flavour
 
 # The machine's load must not decide whether a property holds.
 settings.register_profile("bearerguard", deadline=None)
@@ -67,6 +69,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("timed"):
             item.add_marker(pytest.mark.flaky(reruns=1))
+
+
+@pytest.fixture(params=["sync", "async"])
+def flavour(request: pytest.FixtureRequest) -> Flavour:
+    """A test that asks for it runs once from blocking code and once from an event loop."""
+    flavour: Flavour = request.param
+    return flavour
+
+
+@pytest.fixture(autouse=True)
+def nothing_was_said_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No line is kept back from the log because another test has said it in this second."""
+    monkeypatch.setattr(journal, "_allowances", {})
 
 
 @pytest.fixture(scope="session")

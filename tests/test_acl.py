@@ -53,12 +53,6 @@ def all_but(rights: Sequence[str], one: str) -> tuple[str, ...]:
 acl_server = each_binary(lambda binary: closing(open_redis(binary.name)))
 
 
-@pytest.fixture(params=["sync", "async"])
-def flavour(request: pytest.FixtureRequest) -> Flavour:
-    flavour: Flavour = request.param
-    return flavour
-
-
 @contextmanager
 def complaints() -> Iterator[list[Event]]:
     """What is told of that rights may be the reason for."""

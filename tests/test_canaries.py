@@ -494,7 +494,6 @@ def house(
     request: pytest.FixtureRequest, guarded_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[House]:
     """Whatever a test does with it, no canary may be heard."""
-    monkeypatch.setattr(journal, "_allowances", {})
     monkeypatch.setattr(journal, "LINES_PER_SECOND", 1000)
     guarded_server.flush()
     overheard = Overheard()
@@ -1111,7 +1110,6 @@ def raise_over(text: str, *cause: None) -> None:
 
 @pytest.mark.parametrize("where", PLANTS)
 def test_a_planted_canary_is_found(guarded_server: RedisServer, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
-    monkeypatch.setattr(journal, "_allowances", {})
     guarded_server.flush()
     overheard = Overheard()
     with ExitStack() as stack:

@@ -21,7 +21,6 @@ from bearerguard import (
     SettingsError,
     TokenExpired,
     Verifier,
-    journal,
 )
 from tests.hostile import AUDIENCE, GOOD, ISSUER, NOW, Clock, claims, settings, verdict, verifier
 from tests.minting import mint
@@ -564,7 +563,6 @@ def test_refuses_and_says_which_rule_raised(
     token = mint(claims())
     with caplog.at_level(logging.DEBUG, logger="bearerguard"):
         judge = verifier(**{field: wrapped(the_faulty_rule)})
-        monkeypatch.setattr(journal, "_allowances", {})
         assert verdict(judge, token) == "rule_failed"
     (line,) = (record for record in caplog.records if record.levelno == logging.ERROR)
     assert (name or "the_faulty_rule") in line.getMessage()
@@ -580,7 +578,6 @@ def test_refuses_and_says_which_rule_raised_when_kinds_are_told_apart(
     def faulty(issuer: str) -> bool:
         raise ValueError("secret-claim")
 
-    monkeypatch.setattr(journal, "_allowances", {})
     kinds = (settings(name="faulty.kind", issuer=faulty), settings(name="other", issuer="https://other.example.com"))
     judge = Verifier(*kinds, any_kind=True, clock=Clock())
     with caplog.at_level(logging.DEBUG, logger="bearerguard"):

@@ -19,7 +19,7 @@ import httpx
 import httpx2
 import pytest
 
-from bearerguard import ClientCredentials, ProviderUnavailable, RedisStore, SettingsError, SharedSecrets, journal
+from bearerguard import ClientCredentials, ProviderUnavailable, RedisStore, SettingsError, SharedSecrets
 from tests.forking import in_a_child
 from tests.hostile import Clock
 from tests.scripted_provider import (
@@ -48,12 +48,6 @@ SECRET = "s" * 40
 PATIENCE = 10.0
 FLAVOURS = ["sync", "async"]
 CLIENTS = [(library, flavour) for library in (httpx, httpx2) for flavour in FLAVOURS]
-
-
-@pytest.fixture(autouse=True)
-def new_journal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No line is kept back because another test has said it in this second."""
-    monkeypatch.setattr(journal, "_allowances", {})
 
 
 class House:

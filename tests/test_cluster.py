@@ -8,7 +8,6 @@ from functools import partial
 
 import pytest
 
-from bearerguard import journal
 from bearerguard.stores.layout import KeyLayout
 from tests.fault_proxy import FaultProxy
 from tests.fleet_desks import (
@@ -40,20 +39,7 @@ from tests.scripted_redis import Command, scripted_redis
 from tests.servers import RedisServer, free_port
 from tests.store_calls import Flavour
 
-
-@pytest.fixture(autouse=True)
-def unspoken(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What other tests made the log say does not count."""
-    monkeypatch.setattr(journal, "_allowances", {})
-
-
 FLAVOURS: tuple[Flavour, ...] = ("sync", "async")
-
-
-@pytest.fixture(params=FLAVOURS)
-def flavour(request: pytest.FixtureRequest) -> Flavour:
-    flavour: Flavour = request.param
-    return flavour
 
 
 standing_cluster = each_binary(lambda binary: ClusterFleet(binary, replicas=1))

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from bearerguard import SettingsError, StoreUnavailable, TokenRevoked, Verifier, journal
+from bearerguard import SettingsError, StoreUnavailable, TokenRevoked, Verifier
 from bearerguard.core.denylist import Revocations
 from bearerguard.core.ports import Ports, Spent, Store, StorePolicy, run_sync
 from bearerguard.stores import RedisStore
@@ -38,18 +38,6 @@ EPOCH_KEY = f"{STEM}epoch"
 AT_ONCE = 2 * 0.1
 DEADLINE = 2 * 0.5
 WELL_AGAIN = 2 * 1.0
-
-
-@pytest.fixture(params=["sync", "async"])
-def flavour(request: pytest.FixtureRequest) -> Flavour:
-    flavour: Flavour = request.param
-    return flavour
-
-
-@pytest.fixture(autouse=True)
-def unspoken(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What other tests made the log say does not count."""
-    monkeypatch.setattr(journal, "_allowances", {})
 
 
 @pytest.fixture

@@ -109,11 +109,6 @@ every_example = pytest.mark.parametrize("event", EXAMPLES, ids=repr)
 
 
 @pytest.fixture(autouse=True)
-def nothing_said_yet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal, "_allowances", {})
-
-
-@pytest.fixture(autouse=True)
 def sinks_as_they_were() -> Iterator[None]:
     bring_back = set_sinks(to_log)
     yield
@@ -150,12 +145,6 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
         for verifier in opened:
             verifier.close()
             runner.run(verifier.aclose())
-
-
-@pytest.fixture(params=["sync", "async"])
-def flavour(request: pytest.FixtureRequest) -> Flavour:
-    flavour: Flavour = request.param
-    return flavour
 
 
 def untimed(told: Sequence[Event]) -> list[Event]:

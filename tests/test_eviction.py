@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from bearerguard import RedisStore, SettingsError, StoreUnavailable, Verifier, journal
+from bearerguard import RedisStore, SettingsError, StoreUnavailable, Verifier
 from bearerguard.asgi import BearerMiddleware
 from bearerguard.events import Event, StoreEvicts
 from bearerguard.sinks import add_sink
@@ -33,18 +33,6 @@ STORE_VARIABLE = "BEARERGUARD_TEST_EVICTING"
 WELL_AGAIN = 2 * 1.0
 LRU = StoreEvicts(policy="allkeys-lru")
 EVICTING = ("allkeys-lru", "allkeys-random", "volatile-ttl")
-
-
-@pytest.fixture(params=["sync", "async"])
-def flavour(request: pytest.FixtureRequest) -> Flavour:
-    flavour: Flavour = request.param
-    return flavour
-
-
-@pytest.fixture(autouse=True)
-def unspoken(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What other tests made the log say does not count."""
-    monkeypatch.setattr(journal, "_allowances", {})
 
 
 @pytest.fixture

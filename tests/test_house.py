@@ -30,8 +30,13 @@ ROOMS: Mapping[str, frozenset[str]] = {
     "core": frozenset({"core"}),
     "io": frozenset({"io"}),
     "stores": frozenset({"stores"}),
-    "front": frozenset({"client_credentials", "connections", "denylist", "verifier"}),
-    "doors": frozenset({"asgi", "wsgi", "fastapi", "flask", "doorway", "guards", "signatures", "views", "otel"}),
+    "front": frozenset({"client_credentials", "connections", "denylist", "revocable", "verifier"}),
+    "doors": frozenset(
+        [
+            *("asgi", "wsgi", "fastapi", "flask", "doorway", "otel"),
+            *("guards", "guarded_views", "requirements", "signatures", "views"),
+        ]
+    ),
     "platforms": frozenset({"platforms"}),
     "entrance": frozenset({"__init__"}),
 }

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from bearerguard import AuthError, IfPresent, SharedSecrets, StoreUnavailable, journal
+from bearerguard import AuthError, IfPresent, SharedSecrets, StoreUnavailable
 from bearerguard.core.ports import Entries, Ports, Recollection
 from bearerguard.rules.introspection_entries import Answer, EntryKeys
 from tests.hostile import AUDIENCE, GOOD, NOW
@@ -50,17 +50,6 @@ ROOT = Path(__file__).resolve().parent.parent
 HOUR = 3_600
 FAILS_ITS_CHECK = "fails its check"
 PATIENCE = 10.0
-
-
-@pytest.fixture(autouse=True)
-def nothing_was_said_yet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal, "_allowances", {})
-
-
-@pytest.fixture(params=["sync", "async"])
-def flavour(request: pytest.FixtureRequest) -> Flavour:
-    flavour: Flavour = request.param
-    return flavour
 
 
 @pytest.fixture

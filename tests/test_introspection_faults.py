@@ -28,7 +28,7 @@ from starlette.types import Receive, Scope, Send
 
 import bearerguard.asgi
 import bearerguard.wsgi
-from bearerguard import OpaqueTokens, Verifier, journal
+from bearerguard import OpaqueTokens, Verifier
 from tests.doors import Answer, Ask, WsgiApp, answer_of_asgi, ask_server, bearer, environ_of, run_wsgi
 from tests.hostile import Clock
 from tests.introspecting import CLIENT_ID, CLIENT_SECRET, ENDPOINT, fresh
@@ -64,11 +64,6 @@ STARTED = 1_000.0
 MOST_CALLS = 32
 MANY = 1000
 RFC_8414 = "/.well-known/oauth-authorization-server"
-
-
-@pytest.fixture(autouse=True)
-def nothing_was_said_yet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal, "_allowances", {})
 
 
 @pytest.fixture

@@ -24,7 +24,6 @@ from bearerguard import (
     SharedSecrets,
     TokenExpired,
     Unavailable,
-    journal,
 )
 from bearerguard.carriers import Cookie, Header
 from bearerguard.core.verification import Verification
@@ -71,17 +70,6 @@ from tests.store_calls import Flavour
 
 UNAVAILABLE = "provider_unavailable"
 DEADLINE = 2.0
-
-
-@pytest.fixture(autouse=True)
-def nothing_was_said_yet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal, "_allowances", {})
-
-
-@pytest.fixture(params=["sync", "async"])
-def flavour(request: pytest.FixtureRequest) -> Flavour:
-    flavour: Flavour = request.param
-    return flavour
 
 
 @pytest.fixture

@@ -20,7 +20,6 @@ from bearerguard import (
     SettingsError,
     StoreUnavailable,
     Verifier,
-    journal,
     requires_scope,
     single_use,
 )
@@ -39,18 +38,6 @@ LONG_ON_OTHER_SERVERS = True
 
 WELL_AGAIN = 2 * 1.0
 AN_HOUR = 3600
-
-
-@pytest.fixture(params=["sync", "async"])
-def flavour(request: pytest.FixtureRequest) -> Flavour:
-    flavour: Flavour = request.param
-    return flavour
-
-
-@pytest.fixture(autouse=True)
-def unspoken(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What other tests made the log say does not count."""
-    monkeypatch.setattr(journal, "_allowances", {})
 
 
 @pytest.fixture

@@ -47,12 +47,6 @@ WELL_AGAIN = 2 * 1.0
 REFUSED_BY_BREAKER = 0.02
 
 
-@pytest.fixture(params=["sync", "async"])
-def flavour(request: pytest.FixtureRequest) -> Flavour:
-    flavour: Flavour = request.param
-    return flavour
-
-
 @pytest.fixture
 def own_port(flavour: Flavour, own_redis_server: RedisServer) -> Iterator[Calls]:
     with calls_to(RedisStore(own_redis_server.url), flavour) as calls:

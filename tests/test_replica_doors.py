@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
@@ -25,10 +25,11 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.retry import Retry as SyncRetry
 
-from bearerguard import RedisStore, SettingsError, TokenRevoked, Verifier, journal
+from bearerguard import RedisStore, SettingsError, TokenRevoked, Verifier
 from bearerguard.events import Event, PassedUnchecked, ReplicaDropped, TokenRefused
 from bearerguard.sinks import add_sink
 from bearerguard.stores.replica_marks import Known, Mark
+from tests.crew_servers import PROCESSES, Variant, variants
 from tests.crews import REVOCATIONS
 from tests.doors import Answer, Ask, ask_server, bearer, eventually
 from tests.hostile import GOOD, Clock
@@ -63,38 +64,23 @@ BUSY = 2
 DEADLINE = 0.5
 WELL_AGAIN = 1.0
 TYPICAL = 0.1
-PROCESSES = 4
 THREAD = "bearerguard replica"
 ROOT = Path(__file__).resolve().parent.parent
-
-
-@pytest.fixture(autouse=True)
-def nothing_was_said_yet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal, "_allowances", {})
 
 
 # --- Four workers of real servers ------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Variant:
-    """A server and the sort of its workers, each of which can be kept on the line."""
-
-    name: str
-    serve: Callable[..., AbstractContextManager[AppServer]]
-    app: str
-    options: Sequence[str] = ()
-
-
+ASGI, WSGI, USED_WSGI = (f"tests.replica_crews:{app}" for app in ("asgi_app", "wsgi_app", "used_wsgi_app"))
 _THREADS = ("--worker-class", "gthread", "--threads", "8", "--keep-alive", "60")
 _GREENLETS = ("--worker-class", "gevent", "--keep-alive", "60")
 IN_EVERY_RUN = ("uvicorn",)
 VARIANTS = (
-    Variant("uvicorn", uvicorn_server, "asgi_app", ("--timeout-keep-alive", "60")),
-    Variant("threads", gunicorn_server, "wsgi_app", _THREADS),
-    Variant("threads, used before", gunicorn_server, "used_wsgi_app", (*_THREADS, "--preload")),
-    Variant("gevent", gunicorn_server, "wsgi_app", _GREENLETS),
-    Variant("gevent, used before", gunicorn_server, "used_wsgi_app", (*_GREENLETS, "--preload")),
+    Variant("uvicorn", uvicorn_server, ASGI, ("--timeout-keep-alive", "60")),
+    Variant("threads", gunicorn_server, WSGI, _THREADS),
+    Variant("threads, used before", gunicorn_server, USED_WSGI, (*_THREADS, "--preload")),
+    Variant("gevent", gunicorn_server, WSGI, _GREENLETS),
+    Variant("gevent, used before", gunicorn_server, USED_WSGI, (*_GREENLETS, "--preload")),
 )
 
 
@@ -164,19 +150,11 @@ def world(redis_servers: Mapping[str, RedisServer]) -> Iterator[World]:
         yield world
 
 
-@pytest.fixture(
-    scope="module",
-    params=[
-        pytest.param(variant, id=variant.name, marks=() if variant.name in IN_EVERY_RUN else pytest.mark.long)
-        for variant in VARIANTS
-    ],
-)
+@pytest.fixture(scope="module", params=variants(VARIANTS, in_every_run=IN_EVERY_RUN))
 def crew(request: pytest.FixtureRequest, world: World) -> Iterator[Crew]:
     """Four workers, whom all tests ask before the next four come."""
     variant: Variant = request.param
-    env = {**world.place.as_environment(), "PYTHONWARNINGS": "default::ResourceWarning"}
-    app = f"tests.replica_crews:{variant.app}"
-    with variant.serve(app, *variant.options, workers=PROCESSES, env=env) as server, ExitStack() as stack:
+    with variant.started(world.place.as_environment()) as server, ExitStack() as stack:
         yield Crew(world, server, hands_of(server.port, stack))
 
 

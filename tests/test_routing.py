@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bearerguard import UNCHECKED, IfPresent, InvalidToken, SettingsError, SharedSecrets, Verifier, journal
+from bearerguard import UNCHECKED, IfPresent, InvalidToken, SettingsError, SharedSecrets, Verifier
 from bearerguard.carriers import BEARER, Cookie, Header
 from bearerguard.rules.routing import check_routes, kind_for, kinds_overlap
 from bearerguard.settings import Kind, OpaqueTokens
@@ -23,11 +23,6 @@ from tests.store_calls import Flavour
 
 PROVIDER = "https://login.example.com"
 OTHER_HEADER = Header("X-Session-Token")
-
-
-@pytest.fixture(autouse=True)
-def nothing_was_said_yet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal, "_allowances", {})
 
 
 @pytest.fixture(params=["sync", "async"])

@@ -21,7 +21,7 @@ from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from bearerguard import Claims, RedisStore, Verifier, journal
+from bearerguard import Claims, RedisStore, Verifier
 from bearerguard.stores.redis_places import FRESH_SECONDS
 from bearerguard.stores.redis_wire import SILENCE_SECONDS
 from tests.fault_proxy import FaultProxy
@@ -54,12 +54,6 @@ from tests.test_redis_bounds import black_hole
 NAMED_ANEW = 2 * (1.0 + 0.1)
 
 APP = ("app", "on", ">app", "~*", "+@all")
-
-
-@pytest.fixture(autouse=True)
-def unspoken(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What other tests made the log say does not count."""
-    monkeypatch.setattr(journal, "_allowances", {})
 
 
 standing_fleet = each_binary(SentinelFleet)

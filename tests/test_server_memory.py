@@ -18,7 +18,7 @@ from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from bearerguard import AuthError, RedisStore, SettingsError, StoreUnavailable, TokenRevoked, Verifier, journal
+from bearerguard import AuthError, RedisStore, SettingsError, StoreUnavailable, TokenRevoked, Verifier
 from bearerguard.core.denylist import Revocations
 from bearerguard.core.ports import run_sync
 from bearerguard.events import Event, StoreForgot, StoreMetEmpty, StoreUnwatched
@@ -36,18 +36,6 @@ LONG_ON_OTHER_SERVERS = True
 EPOCH_KEY = f"{STEM}epoch"
 WELL_AGAIN = 2 * 1.0
 WITHIN = 0.5
-
-
-@pytest.fixture(params=["sync", "async"])
-def flavour(request: pytest.FixtureRequest) -> Flavour:
-    flavour: Flavour = request.param
-    return flavour
-
-
-@pytest.fixture(autouse=True)
-def unspoken(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What other tests made the log say does not count."""
-    monkeypatch.setattr(journal, "_allowances", {})
 
 
 @pytest.fixture

@@ -33,12 +33,6 @@ def office(request: pytest.FixtureRequest) -> Iterator[Office]:
         yield office
 
 
-@pytest.fixture(params=["sync", "async"])
-def flavour(request: pytest.FixtureRequest) -> Flavour:
-    flavour: Flavour = request.param
-    return flavour
-
-
 @pytest.fixture
 def redis_office(flavour: Flavour, redis_server: RedisServer) -> Iterator[Office]:
     with office_of(redis_server.url, flavour) as office:

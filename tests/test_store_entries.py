@@ -59,12 +59,6 @@ class Shared:
         self.run(self.entries.drop(NAME, entry, within=WITHIN))
 
 
-@pytest.fixture(params=["sync", "async"])
-def flavour(request: pytest.FixtureRequest) -> Flavour:
-    flavour: Flavour = request.param
-    return flavour
-
-
 @pytest.fixture
 def shared(flavour: Flavour, redis_server: RedisServer) -> Iterator[Shared]:
     with calls_to(RedisStore(redis_server.url), flavour) as calls:

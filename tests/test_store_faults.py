@@ -18,7 +18,7 @@ from starlette.routing import Route
 import bearerguard.asgi
 import bearerguard.flask
 import bearerguard.wsgi
-from bearerguard import RedisStore, SignedTokens, StoreUnavailable, Verifier, journal, single_use
+from bearerguard import RedisStore, SignedTokens, StoreUnavailable, Verifier, single_use
 from bearerguard.errors import REASONS
 from bearerguard.events import Event, StoreFailed
 from bearerguard.sinks import add_sink
@@ -37,11 +37,6 @@ BUSY = 2
 """A busy machine takes twice as long as FAULTS.md allows."""
 
 ONE_STEP = b"EVALSHA"
-
-
-@pytest.fixture(autouse=True)
-def nothing_was_said_yet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal, "_allowances", {})
 
 
 # --- A shop behind a door of either sort -----------------------------------------------------------------------------

@@ -40,12 +40,6 @@ def port(request: pytest.FixtureRequest, redis_server: RedisServer) -> Iterator[
         yield calls
 
 
-@pytest.fixture(params=["sync", "async"])
-def flavour(request: pytest.FixtureRequest) -> Flavour:
-    flavour: Flavour = request.param
-    return flavour
-
-
 @pytest.fixture
 def redis_port(flavour: Flavour, redis_server: RedisServer) -> Iterator[Calls]:
     with calls_to(RedisStore(redis_server.url), flavour) as calls:

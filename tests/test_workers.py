@@ -13,13 +13,14 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.crew_servers import PROCESSES, Variant, variants
 from tests.crews import AUTHORITIES_VARIABLE, HEALTH, REVOCATIONS
 from tests.doors import Answer, Ask, ask_server, bearer, eventually
 from tests.houses import AUDIENCE, ISSUER, token
@@ -36,33 +37,14 @@ from tests.servers import (
     uvicorn_server,
 )
 
-PROCESSES = 4
 WAVES = 20
 A_CROWD = 200
 IN_FLIGHT = PROCESSES  # a plain worker has no more than one
 HELD_SECONDS = 0.5
-
-# What is left open is told of, wherever it is found.
-_WARNED = {"PYTHONWARNINGS": "default::ResourceWarning"}
-_BACKLOG = ("--backlog", "2048")
+ASGI, WSGI = "tests.crews:asgi_app", "tests.crews:wsgi_app"
 
 
 # --- Servers ---------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Variant:
-    """A server and the sort of its workers, and what the application has seen before they are forked."""
-
-    name: str
-    serve: Callable[..., AbstractContextManager[AppServer]]
-    app: str
-    options: Sequence[str] = ()
-
-    def started(self, env: Mapping[str, str], *, workers: int) -> AbstractContextManager[AppServer]:
-        """The server, which ends with the context."""
-        options = (*_BACKLOG, *self.options)
-        return self.serve(f"tests.crews:{self.app}", *options, workers=workers, env={**_WARNED, **env})
 
 
 def _of_gunicorn(name: str, app: str, *options: str) -> tuple[Variant, Variant, Variant]:
@@ -70,16 +52,16 @@ def _of_gunicorn(name: str, app: str, *options: str) -> tuple[Variant, Variant, 
     return (
         Variant(name, gunicorn_server, app, options),
         Variant(f"{name}, imported before", gunicorn_server, app, (*options, "--preload")),
-        Variant(f"{name}, used before", gunicorn_server, f"used_{app}", (*options, "--preload")),
+        Variant(f"{name}, used before", gunicorn_server, app.replace(":", ":used_"), (*options, "--preload")),
     )
 
 
-_GEVENT = _of_gunicorn("gevent", "wsgi_app", "--worker-class", "gevent")
-_UVICORN_WORKER = _of_gunicorn("uvicorn worker", "asgi_app", "--worker-class", "uvicorn_worker.UvicornWorker")
+_GEVENT = _of_gunicorn("gevent", WSGI, "--worker-class", "gevent")
+_UVICORN_WORKER = _of_gunicorn("uvicorn worker", ASGI, "--worker-class", "uvicorn_worker.UvicornWorker")
 VARIANTS = (
-    Variant("uvicorn", uvicorn_server, "asgi_app", ("--no-access-log",)),
-    *_of_gunicorn("sync", "wsgi_app"),
-    *_of_gunicorn("threads", "wsgi_app", "--worker-class", "gthread", "--threads", "8"),
+    Variant("uvicorn", uvicorn_server, ASGI, ("--no-access-log",)),
+    *_of_gunicorn("sync", WSGI),
+    *_of_gunicorn("threads", WSGI, "--worker-class", "gthread", "--threads", "8"),
     *_GEVENT,
     # Of those that were only imported before, nothing is left that uvicorn's own and the used ones would not show.
     _UVICORN_WORKER[0],
@@ -227,13 +209,7 @@ def world(redis_servers: Mapping[str, RedisServer]) -> Iterator[World]:
         yield world
 
 
-@pytest.fixture(
-    scope="module",
-    params=[
-        pytest.param(variant, id=variant.name, marks=() if variant.name in IN_EVERY_RUN else pytest.mark.long)
-        for variant in VARIANTS
-    ],
-)
+@pytest.fixture(scope="module", params=variants(VARIANTS, in_every_run=IN_EVERY_RUN))
 def crew(request: pytest.FixtureRequest, world: World) -> Iterator[Crew]:
     """Four workers, whom all tests ask before the next four come."""
     crew = Crew(request.param, world.place)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Protocol, TypeVar
+from typing import Any, Literal, TypeVar
 
 from . import sinks
 from .access import as_raised
@@ -17,6 +16,7 @@ from .core.denylist import Revocations
 from .core.ports import Ports, run_sync
 from .errors import AuthError, SettingsError, TokenRevoked, Unavailable
 from .events import Revoked
+from .revocable import Revocable, RevocableToken, Unsettled, lifetime, longest_horizon, spelt_by
 from .rules.revocation import (
     denial_names,
     identity_of,
@@ -31,71 +31,6 @@ from .stores import StoreLike
 _T = TypeVar("_T")
 
 Status = Literal["active", "revoked"]
-
-
-class Revocable(Protocol):
-    """Tokens of one authority, as far as revoking them goes; every settings object is one."""
-
-    @property
-    def name(self) -> str:
-        """What messages call them."""
-        ...
-
-    @property
-    def vouched_by(self) -> str:
-        """The name that their revocations are kept under."""
-        ...
-
-    @property
-    def ahead(self) -> float:
-        """How far ahead of ours the clock of their issuer may be."""
-        ...
-
-    @property
-    def leeway(self) -> float:
-        """How long after its end one of them is still accepted."""
-        ...
-
-    @property
-    def horizon(self) -> float | None:
-        """How long one of them lives at most."""
-        ...
-
-    def normalised_user(self, user: str) -> str:
-        """A user as these tokens spell it."""
-        ...
-
-    def normalised_tenant(self, tenant: str) -> str:
-        """A tenant as these tokens spell it."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class _Unsettled:
-    """Tokens that this process has no settings for: names are taken as they are given."""
-
-    vouched_by: str
-    horizon: float | None
-    name: str = "any"
-    ahead: float = 300
-    leeway: float = 300
-
-    def normalised_user(self, user: str) -> str:
-        check_text("user", user)
-        return user
-
-    def normalised_tenant(self, tenant: str) -> str:
-        check_text("tenant", tenant)
-        return tenant
-
-
-class _Token(NamedTuple):
-    """A token, as far as its revocation goes."""
-
-    names: Sequence[str]
-    issued_at: float | None
-    ahead: float
-    lives: float | None
 
 
 class Denylist:
@@ -123,7 +58,7 @@ class Denylist:
         if horizon is not None:
             check_seconds("horizon", horizon, 1, 315_360_000)
         connections = Connections(store, time.monotonic)
-        self._settle([_Unsettled(authority, horizon)], connections, Revocations(clock), clock)
+        self._settle([Unsettled(authority, horizon)], connections, Revocations(clock), clock)
 
     @classmethod
     def of_verifier(
@@ -225,7 +160,7 @@ class Denylist:
     def _end_of(self, claims: Claims, now: float) -> float:
         if claims.expires_at is not None:
             return claims.expires_at
-        return (now if claims.issued_at is None else claims.issued_at) + _horizon(self._kinds)
+        return (now if claims.issued_at is None else claims.issued_at) + longest_horizon(self._kinds)
 
     async def _revoke_id(self, token_id: str, until: float, authority: str | None, ports: Ports) -> None:
         check_text("token_id", token_id)
@@ -238,14 +173,14 @@ class Denylist:
 
     async def _revoke_user(self, user: str, before: float | None, authority: str | None, ports: Ports) -> None:
         kinds = self._of(authority)
-        spelt = _spelt_by([(kind, kind.normalised_user) for kind in kinds], user)
+        spelt = spelt_by([(kind, kind.normalised_user) for kind in kinds], user)
         names = {user_name(kind.vouched_by, text) for kind, text in spelt}
         await self._raise_watermarks(names, before, [kind for kind, _ in spelt], ports)
         _tell("user", {kind.vouched_by for kind, _ in spelt})
 
     async def _revoke_tenant(self, tenant: str, before: float | None, authority: str | None, ports: Ports) -> None:
         kinds = self._of(authority)
-        spelt = _spelt_by([(kind, kind.normalised_tenant) for kind in kinds], tenant)
+        spelt = spelt_by([(kind, kind.normalised_tenant) for kind in kinds], tenant)
         names = {tenant_name(kind.vouched_by, text) for kind, text in spelt}
         await self._raise_watermarks(names, before, [kind for kind, _ in spelt], ports)
         _tell("tenant", {kind.vouched_by for kind, _ in spelt})
@@ -257,14 +192,16 @@ class Denylist:
         if before is not None:
             check_time("issued_before", before)
         number = math.ceil(now if before is None else before)
-        keep = keep_seconds(max(now, number) + _horizon(kinds), now=now)
+        keep = keep_seconds(max(now, number) + longest_horizon(kinds), now=now)
         await self._revocations.revoke(names, number, ports.store, keep_seconds=keep)
 
     async def _status(self, claims: Claims, ports: Ports) -> Status:
         kind = next((kind for kind in self._kinds if kind.name == claims.kind), self._kinds[0])
         names = denial_names(kind.vouched_by, _identity(claims), user=claims.user, tenant=claims.tenant)
         try:
-            await self._revocations.check(_Token(names, claims.issued_at, kind.ahead, _lives(kind)), ports.store)
+            await self._revocations.check(
+                RevocableToken(names, claims.issued_at, kind.ahead, lifetime(kind)), ports.store
+            )
         except TokenRevoked:
             return "revoked"
         return "active"
@@ -287,34 +224,3 @@ def _identity(claims: Claims) -> str:
     if identity is None:
         raise SettingsError("these claims come from no verifier; use revoke_id(token_id, until=...)")
     return identity
-
-
-def _lives(kind: Revocable) -> float | None:
-    return None if kind.horizon is None else kind.horizon + kind.leeway
-
-
-def _horizon(kinds: Sequence[Revocable]) -> float:
-    horizons = [kind.horizon for kind in kinds]
-    known = [horizon for horizon in horizons if horizon is not None]
-    if len(known) != len(horizons):
-        raise SettingsError(
-            "nobody knows how long these tokens live, so nobody knows how long to keep a revocation; "
-            "give the settings max_lifetime= or assumed_lifetime=, or Denylist its horizon="
-        )
-    return max(known)
-
-
-def _spelt_by(
-    spellings: Sequence[tuple[Revocable, Callable[[str], str]]], value: str
-) -> Sequence[tuple[Revocable, str]]:
-    """`value` as each kind that knows such a thing spells it; SettingsError where none does."""
-    spelt: list[tuple[Revocable, str]] = []
-    refusals: list[SettingsError] = []
-    for kind, spell in spellings:
-        try:
-            spelt.append((kind, spell(value)))
-        except SettingsError as refusal:
-            refusals.append(refusal)
-    if not spelt:
-        raise refusals[0]
-    return spelt

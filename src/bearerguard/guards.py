@@ -11,113 +11,22 @@ async def orders(): ...
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import inspect
 import re
-import sys
-import weakref
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from types import FrameType
+from collections.abc import Callable
 from typing import Any, TypeVar
 
-from .access import NO_DOOR, Access, current_access
+from .access import current_access
 from .checks import called_function
-from .errors import InsufficientScope, MissingToken, SettingsError
+from .errors import SettingsError
+from .guarded_views import View, already_asked, note_guarded
+from .requirements import Requirement
 from .signatures import HIDDEN_ARGUMENT, documented_signature
 
 _AnyView = TypeVar("_AnyView", bound=Callable[..., Any])
-_Note = TypeVar("_Note")
 
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
-
-
-@dataclass(frozen=True, slots=True)
-class Requirement:
-    """What a view asks of a token; the sum of its guards."""
-
-    every: tuple[str, ...] = ()
-    any_of: tuple[tuple[str, ...], ...] = ()
-    kinds: frozenset[str] | None = None
-    once: bool = False
-
-    @property
-    def scopes(self) -> tuple[str, ...]:
-        """Every scope that the view names, for challenges and documentation."""
-        return tuple(dict.fromkeys((*self.every, *(scope for group in self.any_of for scope in group))))
-
-    def and_also(self, other: Requirement) -> Requirement:
-        """Both requirements in one."""
-        kinds = self.kinds if other.kinds is None else other.kinds if self.kinds is None else self.kinds & other.kinds
-        if kinds is not None and not kinds:
-            raise SettingsError(
-                "the guards of this view ask for different kinds of token, so none would pass; name one kind"
-            )
-        every = tuple(dict.fromkeys((*self.every, *other.every)))
-        return Requirement(every, self.any_of + other.any_of, kinds, self.once or other.once)
-
-    def check(self, access: Access | None) -> Access:
-        """`access`, if its token is enough; else the refusal, as the framework around wants it raised."""
-        if access is None:
-            raise RuntimeError(NO_DOOR)
-        if access.claims is None:
-            raise access.door.raised(MissingToken(), self.scopes)
-        if self.kinds is None:
-            if access.door.kinds_must_be_named:
-                raise SettingsError(NAME_A_KIND)
-        elif access.claims.kind not in self.kinds:
-            raise access.door.raised(_of_kind(InsufficientScope("wrong_kind"), access))
-        if (self.every or self.any_of) and not self._is_met_by(access.claims.scopes):
-            raise access.door.raised(_of_kind(InsufficientScope(), access), self.scopes)
-        return access
-
-    def _is_met_by(self, granted: frozenset[str]) -> bool:
-        return granted.issuperset(self.every) and all(granted.intersection(group) for group in self.any_of)
-
-
-def _of_kind(error: InsufficientScope, access: Access) -> InsufficientScope:
-    error.kind = None if access.claims is None else access.claims.kind
-    return error
-
-
-NAME_A_KIND = (
-    "this verifier takes several kinds of token, and the guard does not say which one may pass; "
-    "write requires_scope(..., kind='...') or requires_kind('...'), or Verifier(..., any_kind=True)"
-)
-
-_View = Callable[..., Any]
-
-_guarded: weakref.WeakKeyDictionary[_View, tuple[_View, Requirement]] = weakref.WeakKeyDictionary()
-_decorated: weakref.WeakKeyDictionary[_View, str] = weakref.WeakKeyDictionary()
-_renamed: weakref.WeakKeyDictionary[_View, weakref.WeakSet[_View]] = weakref.WeakKeyDictionary()
-
-
-def requirement_of(view: _View) -> Requirement | None:
-    """What the guards of `view` ask; None for a view that none guards."""
-    found = _found(_guarded, view)
-    return None if found is None else found[1]
-
-
-def was_guarded_too_late(view: _View) -> bool:
-    """Whether a routed view was guarded after its route had taken it, so that the route serves it unguarded.
-
-    A view that keeps its name, or whose guarded form lives on, was guarded on purpose, for another route.
-    """
-    if _found(_decorated, view) is not None:
-        return True
-    guarded = _found(_renamed, view)
-    named = getattr(view, "__globals__", {}).get(getattr(view, "__qualname__", ""))
-    if guarded is None or named is view:
-        return False
-    return named in guarded if named is not None else not guarded
-
-
-def _found(notes: weakref.WeakKeyDictionary[_View, _Note], view: _View) -> _Note | None:
-    try:
-        return notes.get(view)
-    except TypeError:  # what has no hash, or cannot be referred to weakly, was never noted
-        return None
 
 
 def requires_token(view: _AnyView, /) -> _AnyView:
@@ -179,11 +88,10 @@ def _kinds(kind: str | None) -> frozenset[str] | None:
 def _guarding(view: _AnyView, requirement: Requirement, name: str) -> _AnyView:
     """`view` behind one guard, which also asks what the guards that `view` already has ask."""
     _check_view(view, name)
-    bare, asked = _found(_guarded, view) or (view, Requirement())
-    asked = asked.and_also(_asked_further_in(bare)).and_also(requirement)
+    bare, asked = already_asked(view)
+    asked = asked.and_also(requirement)
     guarded = _wrapped(bare, asked)
-    _guarded[guarded] = (bare, asked)
-    _note_origin(view, guarded)
+    note_guarded(view, guarded, bare, asked)
     return guarded  # type: ignore[return-value]
 
 
@@ -198,46 +106,7 @@ def _check_view(view: Any, name: str) -> None:
         )
 
 
-def _asked_further_in(view: _View) -> Requirement:
-    """What guards ask that another decorator stands above; they still ask it themselves, but first of all we do."""
-    for inner in _wrapped_in(view):
-        found = requirement_of(inner)
-        if found is not None:
-            return replace(found, once=False)
-    return Requirement()
-
-
-def _wrapped_in(view: Any) -> Iterator[Any]:
-    """What `view` wraps, from the outside in, where its decorators say so."""
-    while hasattr(view, "__wrapped__"):
-        view = view.__wrapped__
-        yield view
-
-
-def _note_origin(view: _View, guarded: _View) -> None:
-    """Remember what `guarded` was made from, for a route that may have taken it before."""
-    on_purpose = _has_its_name_already(view)
-    for origin in (view, *_wrapped_in(view)):
-        # An object that cannot be referred to weakly was made on the spot, and no route has it.
-        with contextlib.suppress(TypeError):
-            if on_purpose:
-                _renamed.setdefault(origin, weakref.WeakSet()).add(guarded)
-            else:
-                _decorated[origin] = getattr(origin, "__qualname__", type(origin).__name__)
-
-
-def _has_its_name_already(view: _View) -> bool:
-    """Whether `view` stands under its name where it was defined; a decorator is called before a view gets there."""
-    name, scope = getattr(view, "__name__", ""), getattr(view, "__qualname__", "").rpartition(".<locals>.")[0]
-    if not scope:
-        return getattr(view, "__globals__", {}).get(name) is view
-    caller: FrameType | None = sys._getframe()
-    while caller is not None and caller.f_code.co_qualname != scope:
-        caller = caller.f_back
-    return caller is None or caller.f_locals.get(name) is view
-
-
-def _wrapped(view: _View, requirement: Requirement) -> _View:
+def _wrapped(view: View, requirement: Requirement) -> View:
     called = called_function(view)
     if inspect.isasyncgenfunction(called):
         guarded = _around_async_generator(view, requirement)
@@ -258,7 +127,7 @@ def _wrapped(view: _View, requirement: Requirement) -> _View:
 class _GuardedApplication:
     """A guarded object that is called, as ASGI applications are: frameworks tell such objects from functions."""
 
-    def __init__(self, view: _View, guarded: _View) -> None:
+    def __init__(self, view: View, guarded: View) -> None:
         self.__wrapped__ = view
         self._guarded = guarded
 
@@ -276,7 +145,7 @@ class _GuardedAsyncApplication(_GuardedApplication):
         return await self._guarded(*args, **kwargs)
 
 
-def _around_function(view: Callable[..., Any], requirement: Requirement) -> Callable[..., Any]:
+def _around_function(view: View, requirement: Requirement) -> View:
     check, once = requirement.check, requirement.once
 
     def guarded(*args: Any, **kwargs: Any) -> Any:
@@ -290,7 +159,7 @@ def _around_function(view: Callable[..., Any], requirement: Requirement) -> Call
     return guarded
 
 
-def _around_coroutine(view: Callable[..., Any], requirement: Requirement) -> Callable[..., Any]:
+def _around_coroutine(view: View, requirement: Requirement) -> View:
     check, once = requirement.check, requirement.once
 
     async def guarded(*args: Any, **kwargs: Any) -> Any:
@@ -304,7 +173,7 @@ def _around_coroutine(view: Callable[..., Any], requirement: Requirement) -> Cal
     return guarded
 
 
-def _around_async_generator(view: Callable[..., Any], requirement: Requirement) -> Callable[..., Any]:
+def _around_async_generator(view: View, requirement: Requirement) -> View:
     if requirement.once:
         raise SettingsError(
             "single_use cannot wait before an async generator answers; return a StreamingResponse instead"

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from .errors import SettingsError
-from .guards import NAME_A_KIND, requirement_of, was_guarded_too_late
+from .guarded_views import requirement_of, was_guarded_too_late
+from .requirements import NAME_A_KIND
 
 
 def check_guard_order(apps: Iterable[object], *, kinds_must_be_named: bool) -> None:

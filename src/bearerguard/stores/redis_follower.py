@@ -49,6 +49,7 @@ class Follower:
     def _nap(self, seconds: float, is_wanted: Callable[[], bool]) -> None:
         end = self._monotonic() + seconds
         while (left := end - self._monotonic()) > 0 and is_wanted():
+            # Not an Event: one made before gevent patched the process would block every greenlet of the worker.
             time.sleep(min(left, _NAP_SECONDS))
 
     def _turn(self, is_wanted: Callable[[], bool]) -> float:
