@@ -44,6 +44,7 @@ from tests.scripted_provider import (
 )
 from tests.servers import RedisServer
 
+LONG_ON_OTHER_SERVERS = True
 SECRET = "s" * 40
 PATIENCE = 10.0
 FLAVOURS = ["sync", "async"]

@@ -28,6 +28,7 @@ from tests.revoking import AUTHORITY, HORIZON, seconds_until, shop_settings, tok
 from tests.scripted_provider import ScriptedProvider, json_answer
 from tests.servers import RedisServer
 
+LONG_ON_OTHER_SERVERS = True
 ROOT = Path(__file__).resolve().parent.parent
 
 

@@ -23,6 +23,7 @@ from tests.doors import Answer, Ask, answer_of_asgi, ask_wsgi, bearer
 from tests.houses import settings, token
 from tests.servers import RedisServer
 
+LONG_ON_OTHER_SERVERS = True
 MANY = 1000
 MOST_CONNECTIONS = 16
 MOST_BLOCKED_SECONDS = 0.1

@@ -46,6 +46,7 @@ from tests.scripted_provider import Line, Play, after, answer, html, in_turn, si
 from tests.servers import RedisServer
 from tests.store_calls import Flavour
 
+LONG_ON_OTHER_SERVERS = True
 ROOT = Path(__file__).resolve().parent.parent
 HOUR = 3_600
 FAILS_ITS_CHECK = "fails its check"

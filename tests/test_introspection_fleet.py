@@ -17,6 +17,7 @@ from tests.opaque_houses import CACHE_SECONDS, Place, Registrar, raw_jti
 from tests.scripted_provider import ScriptedProvider
 from tests.servers import NO_REDIS, AppServer, RedisServer, gunicorn_server, redis_names, uvicorn_server
 
+LONG_ON_OTHER_SERVERS = True
 PROCESSES = 4
 REQUESTS = 500
 AT_ONCE = 64

@@ -21,6 +21,7 @@ from tests.scripted_redis import Command, Hangup, scripted_redis
 from tests.servers import RedisServer, free_port
 from tests.store_calls import WITHIN, Calls, Flavour, calls_to
 
+LONG_ON_OTHER_SERVERS = True
 NAMES = ("d:token", "u:user-1", "t:tenant_2")
 ENTRY = f"1|{' '.join(NAMES)}|the body | with a bar"
 OTHER = "1|d:token|another body"

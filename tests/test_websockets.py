@@ -33,6 +33,7 @@ from tests.doors import (
 from tests.houses import COOKIE, NOBODY_LISTENS, settings, token
 from tests.servers import AppServer, RedisServer
 
+LONG_ON_OTHER_SERVERS = True
 SOON_SECONDS = 4.0
 DENIAL: dict[str, Any] = {"extensions": {"websocket.http.response": {}}}
 ANSWERS_503 = 1013
