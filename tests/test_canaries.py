@@ -497,8 +497,8 @@ def house(
     monkeypatch.setattr(journal, "LINES_PER_SECOND", 1000)
     guarded_server.flush()
     overheard = Overheard()
+    gc.freeze()  # so that only new objects are looked through
     with ExitStack() as stack:
-        stack.enter_context(only_new_objects())
         for listening in (everything_logged, every_event):
             stack.enter_context(listening(overheard))
         provider = stack.enter_context(ScriptedProvider())
@@ -509,16 +509,6 @@ def house(
         overheard.hear_reprs()
         hear_what_is_kept(guarded_server, overheard)
     house.assert_silent()
-
-
-@contextmanager
-def only_new_objects() -> Iterator[None]:
-    """What was there before is not looked through, neither for garbage nor for reprs: there is much of it."""
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
 
 
 @contextmanager
@@ -1112,8 +1102,8 @@ def raise_over(text: str, *cause: None) -> None:
 def test_a_planted_canary_is_found(guarded_server: RedisServer, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
     guarded_server.flush()
     overheard = Overheard()
+    gc.freeze()  # so that only new objects are looked through
     with ExitStack() as stack:
-        stack.enter_context(only_new_objects())
         for listening in (everything_logged, every_event):
             stack.enter_context(listening(overheard))
         house = House("verify", stack.enter_context(ScriptedProvider()), guarded_server, overheard)
