@@ -18,7 +18,7 @@ from bearerguard import RedisStore, SettingsError, StoreUnavailable, Verifier
 from bearerguard.asgi import BearerMiddleware
 from bearerguard.events import Event, StoreEvicts
 from bearerguard.sinks import add_sink
-from bearerguard.stores.redis_server import ASK_AGAIN_SECONDS, OnEviction, ServerWatch
+from bearerguard.stores.redis.server import ASK_AGAIN_SECONDS, OnEviction, ServerWatch
 from tests import houses
 from tests.doors import WORLDS, Ask, World, bearer, lifespan
 from tests.hostile import GOOD, Clock

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from bearerguard import RedisStore, StoreUnavailable
-from bearerguard.stores.redis_gathered import MOST_TOGETHER, Gathered
-from bearerguard.stores.redis_wire import SILENCE_SECONDS
+from bearerguard.stores.redis.gathered import MOST_TOGETHER, Gathered
+from bearerguard.stores.redis.wire import SILENCE_SECONDS
 from tests.servers import RedisServer
 
 WITHIN = 0.5

@@ -30,11 +30,11 @@ from bearerguard.stores import RedisStore
 from bearerguard.stores.breaker import Breaker
 from bearerguard.stores.gate import Gate
 from bearerguard.stores.layout import DEFAULT_PREFIX, KeyLayout
-from bearerguard.stores.redis_async import AsyncWire
-from bearerguard.stores.redis_port import RedisPort
-from bearerguard.stores.redis_server import ServerWatch
-from bearerguard.stores.redis_sync import SyncWire
-from bearerguard.stores.redis_wire import WireError
+from bearerguard.stores.redis.async_wire import AsyncWire
+from bearerguard.stores.redis.port import RedisPort
+from bearerguard.stores.redis.server import ServerWatch
+from bearerguard.stores.redis.sync_wire import SyncWire
+from bearerguard.stores.redis.wire import WireError
 from tests.scripted_redis import Command, Hangup, bulk, echoed, scripted_redis
 from tests.servers import RedisServer, free_port
 from tests.store_calls import Calls, Flavour, calls_to, elapsed

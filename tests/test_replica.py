@@ -19,14 +19,15 @@ from hypothesis import strategies as st
 from bearerguard import StoreUnavailable
 from bearerguard.core.ports import run_sync
 from bearerguard.rules.replica import ENDLESS, NO_LINE, Heard, Position, Told, heard, new_lines, why_lost
-from bearerguard.stores import RedisStore, redis_follower, replica_marks
+from bearerguard.stores import RedisStore
 from bearerguard.stores.layout import KeyLayout
-from bearerguard.stores.redis_lines import lines_to
-from bearerguard.stores.redis_replica import BOUND_SECONDS, DenylistReplica
-from bearerguard.stores.redis_scripts import RAISE_MARK
-from bearerguard.stores.redis_server import ServerWatch
-from bearerguard.stores.redis_sync import SyncWire
-from bearerguard.stores.replica_marks import Marks
+from bearerguard.stores.redis import follower, replica_marks
+from bearerguard.stores.redis.lines import lines_to
+from bearerguard.stores.redis.replica import BOUND_SECONDS, DenylistReplica
+from bearerguard.stores.redis.replica_marks import Marks
+from bearerguard.stores.redis.scripts import RAISE_MARK
+from bearerguard.stores.redis.server import ServerWatch
+from bearerguard.stores.redis.sync_wire import SyncWire
 from tests.forking import in_a_child
 from tests.servers import RedisServer
 from tests.store_calls import WITHIN
@@ -280,7 +281,7 @@ def test_hears_of_a_revocation_at_once(redis_server: RedisServer, writer: Writer
 def test_shows_nothing_before_all_lines_are_in_that_one_poll_cannot_bring(
     redis_server: RedisServer, writer: Writer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bearerguard.stores.redis_log.MOST_LINES", 3)
+    monkeypatch.setattr("bearerguard.stores.redis.log.MOST_LINES", 3)
     writer.revoke("d:first")
     with replica_of(redis_server.url) as replica:
         answer_of(replica, "d:first")
@@ -537,7 +538,7 @@ def _check_nothing_is_older(replica: DenylistReplica, confirmed: dict[str, int])
 def test_answers_nothing_while_a_value_cannot_be_read(
     redis_server: RedisServer, writer: Writer, monkeypatch: pytest.MonkeyPatch, key: str, value: str | bytes
 ) -> None:
-    monkeypatch.setattr(redis_follower, "_HOPELESS_SECONDS", 0.02)
+    monkeypatch.setattr(follower, "_HOPELESS_SECONDS", 0.02)
     writer.found()
     kept = redis_server.cli("GET", EPOCH)
     redis_server.cli("SET", key, value)
@@ -564,7 +565,7 @@ def test_answers_nothing_while_a_value_cannot_be_read(
 def test_does_not_answer_on_when_a_line_cannot_be_read(
     redis_server: RedisServer, writer: Writer, monkeypatch: pytest.MonkeyPatch, line: Sequence[str]
 ) -> None:
-    monkeypatch.setattr(redis_follower, "_HOPELESS_SECONDS", 0.02)
+    monkeypatch.setattr(follower, "_HOPELESS_SECONDS", 0.02)
     told: list[str] = []
     writer.revoke("d:two")
     with replica_of(redis_server.url, told.append) as replica:
@@ -590,7 +591,7 @@ def test_does_not_answer_on_when_a_line_cannot_be_read(
 def test_tells_once_that_it_may_not_read(
     own_redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch, command: str, why: str
 ) -> None:
-    monkeypatch.setattr(redis_follower, "_HOPELESS_SECONDS", 0.02)
+    monkeypatch.setattr(follower, "_HOPELESS_SECONDS", 0.02)
     own_redis_server.cli("ACL", "SETUSER", "reader", "on", ">secret", "~*", "+@all", command)
     told: list[str] = []
     with (

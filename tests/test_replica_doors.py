@@ -28,7 +28,7 @@ from redis.retry import Retry as SyncRetry
 from bearerguard import RedisStore, SettingsError, TokenRevoked, Verifier
 from bearerguard.events import Event, PassedUnchecked, ReplicaDropped, TokenRefused
 from bearerguard.sinks import add_sink
-from bearerguard.stores.replica_marks import Known, Mark
+from bearerguard.stores.redis.replica_marks import Known, Mark
 from tests.crew_servers import PROCESSES, Variant, variants
 from tests.crews import REVOCATIONS
 from tests.doors import Answer, Ask, ask_server, bearer, eventually

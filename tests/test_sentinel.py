@@ -22,8 +22,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from bearerguard import Claims, RedisStore, Verifier
-from bearerguard.stores.redis_places import FRESH_SECONDS
-from bearerguard.stores.redis_wire import SILENCE_SECONDS
+from bearerguard.stores.redis.places import FRESH_SECONDS
+from bearerguard.stores.redis.wire import SILENCE_SECONDS
 from tests.fault_proxy import FaultProxy
 from tests.fleet_desks import (
     OF_AGE,

@@ -23,8 +23,8 @@ from bearerguard.core.denylist import Revocations
 from bearerguard.core.ports import run_sync
 from bearerguard.events import Event, StoreForgot, StoreMetEmpty, StoreUnwatched
 from bearerguard.sinks import add_sink
-from bearerguard.stores.redis_server import ASK_AGAIN_SECONDS, ServerWatch
-from bearerguard.stores.redis_wire import Crowded, NotPermitted, NotSent, ReplyLate, ReplyNotAwaited, WireError
+from bearerguard.stores.redis.server import ASK_AGAIN_SECONDS, ServerWatch
+from bearerguard.stores.redis.wire import Crowded, NotPermitted, NotSent, ReplyLate, ReplyNotAwaited, WireError
 from tests.fault_proxy import FaultProxy
 from tests.hostile import GOOD, Clock
 from tests.revoking import HORIZON, STEM, Desk, Office, office_of, seconds_until, shop_settings, token

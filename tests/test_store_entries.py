@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from bearerguard.core.ports import Entries, Recollection
 from bearerguard.errors import StoreUnavailable
 from bearerguard.stores import RedisStore
-from bearerguard.stores.redis_plain_entries import named_in
+from bearerguard.stores.redis.plain_entries import named_in
 from tests.scripted_redis import Command, Hangup, scripted_redis
 from tests.servers import RedisServer, free_port
 from tests.store_calls import WITHIN, Calls, Flavour, calls_to

@@ -22,7 +22,7 @@ from bearerguard.errors import SettingsError, StoreUnavailable
 from bearerguard.stores import MemoryStore, RedisStore, open_store
 from bearerguard.stores.breaker import Breaker
 from bearerguard.stores.layout import KeyLayout
-from bearerguard.stores.redis_address import redis_address
+from bearerguard.stores.redis.address import redis_address
 from tests.servers import RedisServer
 from tests.store_calls import Calls, Flavour, calls_to, store_of
 

@@ -20,10 +20,10 @@ import redis.retry
 
 from bearerguard import OpaqueTokens, RedisStore, Verifier
 from bearerguard.core.ports import run_sync
-from bearerguard.stores.redis_async import AsyncWire
-from bearerguard.stores.redis_lines import lines_to
-from bearerguard.stores.redis_server import ServerWatch
-from bearerguard.stores.redis_sync import SyncWire
+from bearerguard.stores.redis.async_wire import AsyncWire
+from bearerguard.stores.redis.lines import lines_to
+from bearerguard.stores.redis.server import ServerWatch
+from bearerguard.stores.redis.sync_wire import SyncWire
 from tests.servers import redis_binaries, start_redis
 
 from . import provider

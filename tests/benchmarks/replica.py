@@ -20,7 +20,7 @@ import redis
 
 from bearerguard import MemoryStore, RedisStore, SignedTokens, Verifier
 from bearerguard.stores import StoreLike
-from bearerguard.stores.redis_scripts import RAISE_MARK
+from bearerguard.stores.redis.scripts import RAISE_MARK
 from tests.houses import settings, token
 from tests.replica_watch import (
     FLAVOURS,

@@ -10,7 +10,7 @@ from ..core.ports import Store, StorePolicy
 from ..errors import SettingsError
 from .memory import MemoryStore
 from .redis import RedisStore
-from .redis_address import SCHEMES
+from .redis.address import SCHEMES
 
 __all__ = ["AsyncStorePort", "MemoryStore", "RedisStore", "StoreLike", "StoreSource", "SyncStorePort", "open_store"]
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from ..rules.epochs import Memory
-from .forks import tell_after_fork
-from .gate import Gate
-from .redis_failures import connect_failure, leaves_connection_sound
-from .redis_sync_lines import SyncConnection, SyncLine, answer_over
-from .redis_wire import Crowded, ElsewhereNow, ReplyLate, WireError, confirmed, wait_command
+from ...rules.epochs import Memory
+from ..forks import tell_after_fork
+from ..gate import Gate
+from .failures import connect_failure, leaves_connection_sound
+from .sync_lines import SyncConnection, SyncLine, answer_over
+from .wire import Crowded, ElsewhereNow, ReplyLate, WireError, confirmed, wait_command
 
 
 class SyncWire:

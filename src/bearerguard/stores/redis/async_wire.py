@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from ..rules.epochs import Memory
-from .redis_async_lines import AsyncConnection, AsyncLine, answer_over
-from .redis_failures import connect_failure, leaves_connection_sound
-from .redis_wire import (
+from ...rules.epochs import Memory
+from .async_lines import AsyncConnection, AsyncLine, answer_over
+from .failures import connect_failure, leaves_connection_sound
+from .wire import (
     SILENCE_SECONDS,
     Crowded,
     ElsewhereNow,

@@ -10,7 +10,7 @@ import redis.asyncio
 from redis.asyncio.sentinel import SentinelConnectionPool as AsyncSentinelConnectionPool
 from redis.sentinel import SentinelConnectionPool
 
-from ..errors import SettingsError
+from ...errors import SettingsError
 
 MOST_SECONDS = 1.0
 

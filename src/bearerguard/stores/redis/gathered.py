@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from ..errors import StoreUnavailable
-from .redis_wire import SILENCE_SECONDS
+from ...errors import StoreUnavailable
+from .wire import SILENCE_SECONDS
 
 MOST_TOGETHER = 256
 

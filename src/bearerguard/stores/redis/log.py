@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from ..core.ports import run_sync
-from ..errors import StoreUnavailable
-from ..rules.replica import Heard, Told, heard, told_in
-from .breaker import Breaker
-from .layout import KeyLayout
-from .redis_commands import RedisCommands, decoded, parts_of, text_or_nothing
-from .redis_replica_scripts import PAGE, POLL
-from .redis_wire import Wire
+from ...core.ports import run_sync
+from ...errors import StoreUnavailable
+from ...rules.replica import Heard, Told, heard, told_in
+from ..breaker import Breaker
+from ..layout import KeyLayout
+from .commands import RedisCommands, decoded, parts_of, text_or_nothing
+from .replica_scripts import PAGE, POLL
+from .wire import Wire
 
 MOST_LINES = 1000
 KEYS_PER_PAGE = 500

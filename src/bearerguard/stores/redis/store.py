@@ -5,23 +5,23 @@ from __future__ import annotations
 from threading import Lock
 from typing import TYPE_CHECKING, get_args
 
-from ..checks import OnFailure, check_seconds, check_word
-from ..core.ports import FirstStart, StorePolicy
-from ..errors import SettingsError
-from ..events import ReplicaDropped
-from ..rules.epochs import Amnesia
-from ..sinks import tell
-from .breaker import Breaker
-from .forks import tell_after_fork
-from .layout import DEFAULT_PREFIX, KeyLayout
-from .redis_server import OnEviction, ServerWatch
+from ...checks import OnFailure, check_seconds, check_word
+from ...core.ports import FirstStart, StorePolicy
+from ...errors import SettingsError
+from ...events import ReplicaDropped
+from ...rules.epochs import Amnesia
+from ...sinks import tell
+from ..breaker import Breaker
+from ..forks import tell_after_fork
+from ..layout import DEFAULT_PREFIX, KeyLayout
+from .server import OnEviction, ServerWatch
 
 if TYPE_CHECKING:
     import redis
     import redis.asyncio
 
-    from .redis_port import AsyncRedisPort, SyncRedisPort
-    from .redis_replica import DenylistReplica
+    from .port import AsyncRedisPort, SyncRedisPort
+    from .replica import DenylistReplica
 
 
 class RedisStore:
@@ -64,7 +64,7 @@ class RedisStore:
         max_staleness: float = 1.0,
     ) -> None:
         # Not at the top: an app with its store in memory need not load redis-py. Not later: the first request would.
-        from .redis_lines import lines_to
+        from .lines import lines_to
 
         check_word("on_amnesia", on_amnesia, get_args(Amnesia))
         check_word("first_start", first_start, get_args(FirstStart))
@@ -82,8 +82,8 @@ class RedisStore:
         tell_after_fork(self)
 
     def _new_replica(self, max_staleness: float) -> DenylistReplica:
-        from .redis_replica import DenylistReplica
-        from .redis_sync import SyncWire
+        from .replica import DenylistReplica
+        from .sync_wire import SyncWire
 
         if self._lines.is_async_alone:
             raise SettingsError(
@@ -97,8 +97,8 @@ class RedisStore:
 
     def sync_port(self) -> SyncRedisPort:
         """The port of this process for blocking code: always the same one."""
-        from .redis_port import SyncRedisPort
-        from .redis_sync import SyncWire
+        from .port import SyncRedisPort
+        from .sync_wire import SyncWire
 
         with self._lock:
             if self._sync_port is None:
@@ -110,8 +110,8 @@ class RedisStore:
 
     def async_port(self) -> AsyncRedisPort:
         """A new port, for the running event loop alone."""
-        from .redis_async import AsyncWire
-        from .redis_port import AsyncRedisPort
+        from .async_wire import AsyncWire
+        from .port import AsyncRedisPort
 
         wire = AsyncWire(self._lines.async_line(self._watch))
         return AsyncRedisPort(

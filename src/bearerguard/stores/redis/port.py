@@ -6,18 +6,18 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 
-from ..core.ports import ReplyLost, Spent, StorePolicy, run_sync
-from ..errors import StoreUnavailable
-from ..rules.epochs import Memory
-from .breaker import Breaker
-from .layout import KeyLayout
-from .redis_commands import RedisCommands, store_error, text_of, texts_of
-from .redis_entries import RedisEntries
-from .redis_gathered import Gathered
-from .redis_narrow import NarrowWire
-from .redis_replica import DenylistReplica
-from .redis_scripts import FOUND_EPOCH, RAISE_MARK, SPEND
-from .redis_wire import LoopWire, Wire, WireError
+from ...core.ports import ReplyLost, Spent, StorePolicy, run_sync
+from ...errors import StoreUnavailable
+from ...rules.epochs import Memory
+from ..breaker import Breaker
+from ..layout import KeyLayout
+from .commands import RedisCommands, store_error, text_of, texts_of
+from .entries import RedisEntries
+from .gathered import Gathered
+from .narrow import NarrowWire
+from .replica import DenylistReplica
+from .scripts import FOUND_EPOCH, RAISE_MARK, SPEND
+from .wire import LoopWire, Wire, WireError
 
 _EPOCH = "epoch"
 _OUTCOMES = {1: Spent.FIRST, 0: Spent.REPLAYED, -1: Spent.OTHER_EPOCH}

@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Literal, TypeAlias
 
-from ..events import StoreEvicts, StoreUnwatched
-from ..rules.epochs import Memory, is_same_memory
-from ..sinks import tell
-from .redis_wire import Crowded, NotSent, Refused, ReplyNotAwaited, WireError
+from ...events import StoreEvicts, StoreUnwatched
+from ...rules.epochs import Memory, is_same_memory
+from ...sinks import tell
+from .wire import Crowded, NotSent, Refused, ReplyNotAwaited, WireError
 
 OnEviction: TypeAlias = Literal["warn", "refuse"]
 """What is done with a server that drops keys for want of memory: it is used, with a warning, or it is not."""

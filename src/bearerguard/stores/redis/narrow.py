@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from ..rules.epochs import Memory
-from .redis_wire import MOST_CONNECTIONS, Crowded, Wire
+from ...rules.epochs import Memory
+from .wire import MOST_CONNECTIONS, Crowded, Wire
 
 
 class NarrowWire:

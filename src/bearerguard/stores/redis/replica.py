@@ -8,13 +8,13 @@ import weakref
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from ..core.ports import run_sync
-from .forks import tell_after_fork
-from .layout import KeyLayout
-from .redis_follower import Follower
-from .redis_log import DenylistLog
-from .redis_wire import Wire
+from ...core.ports import run_sync
+from ..forks import tell_after_fork
+from ..layout import KeyLayout
+from .follower import Follower
+from .log import DenylistLog
 from .replica_marks import Board
+from .wire import Wire
 
 BOUND_SECONDS = 1.0
 

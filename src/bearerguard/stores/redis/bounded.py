@@ -9,8 +9,8 @@ from typing import Any
 
 from redis.connection import Connection, SSLConnection, UnixDomainSocketConnection
 
-from .redis_address import Kind
-from .redis_wire import SILENCE_SECONDS
+from .address import Kind
+from .wire import SILENCE_SECONDS
 
 
 class Deadline:

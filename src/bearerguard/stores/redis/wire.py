@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from ..rules.epochs import Memory
+from ...rules.epochs import Memory
 
 MOST_CONNECTIONS = 16
 SILENCE_SECONDS = 0.25

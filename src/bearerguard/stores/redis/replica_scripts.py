@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .redis_scripts import Script
+from .scripts import Script
 
 # KEYS: the epoch, the log. ARGV: the id of the line to begin with ("" for no lines), how many. It returns the epoch,
 # the ids of the first and last line that are kept, and the lines as one text, which is read faster than lists in lists.

@@ -13,12 +13,12 @@ import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from .redis_abrupt import ABRUPT_CONNECTIONS, bury, is_quiet, shut
-from .redis_address import Kind
-from .redis_failures import command_failure
-from .redis_places import FRESH_SECONDS, Arguments, Finder
-from .redis_server import QUESTION, ServerWatch
-from .redis_wire import GUIDE_SECONDS, MOST_CONNECTIONS, SILENCE_SECONDS
+from .abrupt import ABRUPT_CONNECTIONS, bury, is_quiet, shut
+from .address import Kind
+from .failures import command_failure
+from .places import FRESH_SECONDS, Arguments, Finder
+from .server import QUESTION, ServerWatch
+from .wire import GUIDE_SECONDS, MOST_CONNECTIONS, SILENCE_SECONDS
 
 
 class AsyncConnection(Protocol):

@@ -6,13 +6,13 @@ import asyncio
 import weakref
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..errors import SettingsError
-from .redis_address import redis_address
-from .redis_async_lines import AsyncLine, ClientAsyncLine, OwnAsyncLine
-from .redis_client import client_flavour, is_of_sentinel
-from .redis_places import finder_for
-from .redis_server import ServerWatch
-from .redis_sync_lines import ClientSyncLine, OwnSyncLine, SyncLine
+from ...errors import SettingsError
+from .address import redis_address
+from .async_lines import AsyncLine, ClientAsyncLine, OwnAsyncLine
+from .client import client_flavour, is_of_sentinel
+from .places import finder_for
+from .server import ServerWatch
+from .sync_lines import ClientSyncLine, OwnSyncLine, SyncLine
 
 if TYPE_CHECKING:
     import redis

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ..rules.replica import ENDLESS, Told
+from ...rules.replica import ENDLESS, Told
 
 SLOT_SECONDS = 30.0
 """Marks are forgotten this much after their end, at the most, and never before it."""

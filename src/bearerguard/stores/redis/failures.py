@@ -13,8 +13,8 @@ from redis.exceptions import (
 )
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from .redis_scripts import UNREADABLE
-from .redis_wire import (
+from .scripts import UNREADABLE
+from .wire import (
     ElsewhereNow,
     Moved,
     NotPermitted,

@@ -9,7 +9,7 @@ from typing import Any
 
 from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
 
-from .redis_address import Kind
+from .address import Kind
 
 
 class Abrupt:

@@ -6,13 +6,13 @@ import re
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeAlias, TypeVar
 
-from ..core.ports import Recollection
-from ..errors import StoreUnavailable
-from ..rules.epochs import Memory
-from .redis_commands import RedisCommands, decoded, store_error, text_of, text_or_nothing, texts_of
-from .redis_plain_entries import TOMBSTONE_SECONDS, PlainEntries, milliseconds, named_in
-from .redis_scripts import KEEP, RECALL, RELEASE, RETIRE
-from .redis_wire import NotPermitted, WireError
+from ...core.ports import Recollection
+from ...errors import StoreUnavailable
+from ...rules.epochs import Memory
+from .commands import RedisCommands, decoded, store_error, text_of, text_or_nothing, texts_of
+from .plain_entries import TOMBSTONE_SECONDS, PlainEntries, milliseconds, named_in
+from .scripts import KEEP, RECALL, RELEASE, RETIRE
+from .wire import NotPermitted, WireError
 
 _PLAIN_SECONDS = 30.0
 _HIT = re.compile(rb"([0-9]{1,15}) (-1|[0-9]{1,9}) ")

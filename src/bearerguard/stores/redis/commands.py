@@ -7,13 +7,13 @@ from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, cast
 
-from ..errors import StoreUnavailable
-from ..rules.epochs import Memory
-from .breaker import Breaker
-from .layout import KeyLayout
-from .redis_scripts import Script
-from .redis_server import Evicts
-from .redis_wire import (
+from ...errors import StoreUnavailable
+from ...rules.epochs import Memory
+from ..breaker import Breaker
+from ..layout import KeyLayout
+from .scripts import Script
+from .server import Evicts
+from .wire import (
     Crowded,
     Moved,
     NotSent,

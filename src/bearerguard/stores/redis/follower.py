@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from ..errors import StoreUnavailable
-from ..rules.replica import Heard, Position, new_lines, why_lost
-from .redis_log import DenylistLog
-from .redis_wire import NotPermitted, Refused, ValueUnreadable, WireError
+from ...errors import StoreUnavailable
+from ...rules.replica import Heard, Position, new_lines, why_lost
+from .log import DenylistLog
 from .replica_marks import NOTHING, Board, Known, Marks
+from .wire import NotPermitted, Refused, ValueUnreadable, WireError
 
 _NAP_SECONDS = 0.15
 _LEAST_PAUSE_SECONDS = 0.02

@@ -12,13 +12,13 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from ..core.ports import run_sync
-from .redis_address import Kind
-from .redis_bounded import BOUNDED_CONNECTIONS, Bounded
-from .redis_failures import command_failure
-from .redis_places import FRESH_SECONDS, Arguments, Ask, Finder
-from .redis_server import QUESTION, ServerWatch
-from .redis_wire import GUIDE_SECONDS, MOST_CONNECTIONS, SILENCE_SECONDS
+from ...core.ports import run_sync
+from .address import Kind
+from .bounded import BOUNDED_CONNECTIONS, Bounded
+from .failures import command_failure
+from .places import FRESH_SECONDS, Arguments, Ask, Finder
+from .server import QUESTION, ServerWatch
+from .wire import GUIDE_SECONDS, MOST_CONNECTIONS, SILENCE_SECONDS
 
 
 class SyncConnection(Protocol):

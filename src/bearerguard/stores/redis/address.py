@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
-from ..errors import SettingsError
+from ...errors import SettingsError
 
 Kind: TypeAlias = Literal["tcp", "tls", "unix"]
 

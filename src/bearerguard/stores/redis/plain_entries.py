@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import re
 
-from ..core.ports import Recollection
-from .redis_commands import RedisCommands, decoded, parts_of, text_or_nothing, texts_of
-from .redis_wire import Refused
+from ...core.ports import Recollection
+from .commands import RedisCommands, decoded, parts_of, text_or_nothing, texts_of
+from .wire import Refused
 
 TOMBSTONE_SECONDS = 60
 

@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol, TypeAlias
 
-from .redis_address import Guides, Place, RedisAddress
-from .redis_wire import Moved, NotSent
+from .address import Guides, Place, RedisAddress
+from .wire import Moved, NotSent
 
 Arguments: TypeAlias = Mapping[str, Any]
 """What redis-py needs to connect."""
