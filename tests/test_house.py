@@ -72,12 +72,13 @@ FOREIGN: Mapping[str, tuple[str, ...]] = {
     "flask": ("flask",),
     "opentelemetry": ("otel",),
     "_typeshed": ("wsgi", "flask"),
+    "pytest": ("testing.plugin",),
 }
 
 # What must not be imported along.
 HEAVY = (
     *("httpx", "httpx2", "httpcore", "redis", "starlette", "werkzeug", "cryptography", "jwt"),
-    *("fastapi", "flask", "anyio", "opentelemetry"),
+    *("fastapi", "flask", "anyio", "opentelemetry", "pytest"),
 )
 
 # The doors know one framework each; what they share is no framework's.
