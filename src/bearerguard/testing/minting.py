@@ -86,9 +86,10 @@ def _settings_of(kind: object) -> tuple[SignedTokens, Callable[[], float]]:
 
 
 def _only_kind(verifier: Verifier[Any]) -> object:
-    if len(verifier.kinds) > 1:
+    first, *more = verifier.kinds
+    if more:
         raise SettingsError("this verifier takes several kinds of token; give the settings of one: mint(settings)")
-    return verifier.kinds[0]
+    return first
 
 
 def _signer(settings: SignedTokens, keys: object, headers: Mapping[str, Any]) -> Signer:

@@ -17,6 +17,7 @@ from ..rules.acceptance import MISSING
 from ..settings import Kind, SignedTokens
 
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
+_ANY = re.compile(r".+", re.DOTALL)
 _LONGEST_LIFE = 315_360_000
 
 
@@ -37,7 +38,7 @@ class Wanted:
 
     def __post_init__(self) -> None:
         check_seconds("lifetime", self.lifetime, -_LONGEST_LIFE, _LONGEST_LIFE)
-        check_names("without", self.without)
+        check_names("without", self.without, _ANY)
         if self.scopes is not None:
             check_names("scopes", self.scopes)
 
@@ -47,12 +48,12 @@ class Wanted:
         return {*self.claims, *self.without}
 
 
-def check_names(what: str, names: object) -> None:
-    """SettingsError unless these are several names, none of which has a blank inside."""
+def check_names(what: str, names: object, pattern: re.Pattern[str] = _SCOPE) -> None:
+    """SettingsError unless these are several names, each of which is a scope, or matches another pattern."""
     if isinstance(names, (str, bytes, Mapping)) or not isinstance(names, Collection):
         raise SettingsError(f"{what} takes several names; write {what}=({names!r},)")
     for name in names:
-        if not isinstance(name, str) or not _SCOPE.fullmatch(name):
+        if not isinstance(name, str) or not pattern.fullmatch(name):
             raise SettingsError(f"{what} has {name!r}; give each name as a text of its own, without blanks")
 
 

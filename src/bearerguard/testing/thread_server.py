@@ -9,7 +9,7 @@ from http.client import responses
 from http.server import BaseHTTPRequestHandler
 from socketserver import ThreadingTCPServer
 from threading import Event, Thread
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 from urllib.parse import urlsplit
 
 from ..errors import SettingsError
@@ -78,7 +78,10 @@ class _Handler(BaseHTTPRequestHandler):
     """Answers the requests of one connection, one after the other."""
 
     protocol_version = "HTTP/1.1"
-    server: _Server
+
+    @property
+    def _ours(self) -> _Server:
+        return cast("_Server", self.server)
 
     def do_GET(self) -> None:
         """Answer a question without a body."""
@@ -88,12 +91,12 @@ class _Handler(BaseHTTPRequestHandler):
         """Answer a form."""
         self._answer()
 
-    def log_message(self, *_: Any) -> None:
+    def log_message(self, format: str, *args: Any) -> None:
         """Write nothing to the terminal."""
 
     def _answer(self) -> None:
         request = Request(self.command, urlsplit(self.path).path, self.headers.get("Authorization", ""), self._body())
-        reply = self.server.answer(request)
+        reply = self._ours.answer(request)
         head = {**reply.headers, "content-length": str(len(reply.body))}
         lines = [f"HTTP/1.1 {reply.status} {responses.get(reply.status, '')}", *(f"{n}: {v}" for n, v in head.items())]
         try:
@@ -120,10 +123,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _drip(self, data: bytes) -> None:
         for index in range(len(data)):
             self.wfile.write(data[index : index + 1])
-            if self.server.closing.wait(DRIP_SECONDS):
+            if self._ours.closing.wait(DRIP_SECONDS):
                 return
 
     def _hang(self, released: Event) -> None:
         """Until the provider recovers, or the server closes."""
-        while not released.wait(DRIP_SECONDS) and not self.server.closing.is_set():
+        while not released.wait(DRIP_SECONDS) and not self._ours.closing.is_set():
             continue
