@@ -71,6 +71,7 @@ MODULES = (
     "bearerguard.platforms.shopify",
     "bearerguard.platforms.whatalo",
     "bearerguard.sinks",
+    "bearerguard.testing",
 )
 
 

@@ -38,6 +38,7 @@ ROOMS: Mapping[str, frozenset[str]] = {
         ]
     ),
     "platforms": frozenset({"platforms"}),
+    "testing": frozenset({"testing"}),
     "entrance": frozenset({"__init__"}),
 }
 
@@ -52,6 +53,8 @@ BELOW: Mapping[str, frozenset[str]] = {
     "doors": frozenset({"words", "rules", "core", "front"}),
     # Presets are settings, hence words; the one for access tokens of the app's own gives a ClientCredentials.
     "platforms": frozenset({"words", "stores", "front"}),
+    # Above the doors and apart from them: what is for tests must not be needed by anything else.
+    "testing": frozenset({"words", "rules", "core", "front", "stores", "platforms"}),
     "entrance": frozenset({"words", "stores", "front", "doors"}),
 }
 
@@ -62,19 +65,20 @@ FOREIGN: Mapping[str, tuple[str, ...]] = {
     "httpx2": ("io.auth",),
     "httpcore": ("io.",),
     "jwt": ("keys.",),
-    "cryptography": ("keys.",),
+    "cryptography": ("keys.", "testing.keys"),
     "starlette": ("asgi", "fastapi"),
     "werkzeug": ("wsgi", "flask"),
     "fastapi": ("fastapi",),
     "flask": ("flask",),
     "opentelemetry": ("otel",),
     "_typeshed": ("wsgi", "flask"),
+    "pytest": ("testing.plugin",),
 }
 
 # What must not be imported along.
 HEAVY = (
     *("httpx", "httpx2", "httpcore", "redis", "starlette", "werkzeug", "cryptography", "jwt"),
-    *("fastapi", "flask", "anyio", "opentelemetry"),
+    *("fastapi", "flask", "anyio", "opentelemetry", "pytest"),
 )
 
 # The doors know one framework each; what they share is no framework's.
@@ -246,6 +250,7 @@ def loaded_by(statement: str) -> set[str]:
         pytest.param("import bearerguard.fastapi", ("starlette", "anyio", "fastapi", "opentelemetry"), id="FastAPI"),
         pytest.param("import bearerguard.otel", ("opentelemetry",), id="OpenTelemetry"),
         pytest.param("import bearerguard.events, bearerguard.sinks", (), id="events"),
+        pytest.param("import bearerguard.testing", (), id="what is for tests"),
         pytest.param("from bearerguard.platforms import jtl, oauth, shopify, whatalo", (), id="the presets"),
         pytest.param(
             "import bearerguard; bearerguard.RedisStore('redis://localhost')", ("redis",), id="a store in Redis"

@@ -50,6 +50,7 @@ from bearerguard import (
 )
 from bearerguard.carriers import Cookie, Header, Query
 from bearerguard.platforms import jtl, oauth, shopify, whatalo
+from bearerguard.testing import Clock, FakeProvider, TestKeys, authenticated_as, mint
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -294,6 +295,22 @@ def an_asgi_door_takes_no_wsgi_application(app: WSGIApplication, verifier: Verif
 
 def a_wsgi_door_takes_no_asgi_application(app: ASGIApp, verifier: Verifier[SignedTokens]) -> None:
     bearerguard.wsgi.BearerMiddleware(app, verifier)  # type: ignore[arg-type]
+
+
+# --- For tests -------------------------------------------------------------------------------------------------------
+
+
+def what_is_for_tests_has_types(
+    settings: SignedTokens, verifier: Verifier[SignedTokens], provider: FakeProvider
+) -> None:
+    assert_type(mint(settings, tenant="acme", scopes={"read"}, keys=TestKeys(), now=Clock()(), plan="gold"), str)
+    assert_type(mint(verifier), str)
+    mint(settings, tenant=7)  # type: ignore[arg-type]
+    with authenticated_as(verifier, tenant="acme", scopes=("read",), plan="gold") as claims:
+        assert_type(claims, Claims)
+    with provider.serve() as served:
+        assert_type(served.issue(user="anna"), str)
+        served.fail("explode")  # type: ignore[arg-type]
 
 
 # --- Errors ----------------------------------------------------------------------------------------------------------

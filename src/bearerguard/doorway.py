@@ -76,9 +76,10 @@ class Doorway:
         try:
             return presented(head, self.verifier.carriers, max_bytes=self.verifier.max_bytes)
         except MissingToken:
-            if self._optional:
-                return None
-            raise
+            presumed = self._verification.presumed()
+            if presumed is None and not self._optional:
+                raise
+            return presumed
 
     async def verdict(self, token: Presented, ports: Ports) -> Verdict:
         """The verdict on a token."""

@@ -11,7 +11,7 @@ from ..carriers import Carrier
 from ..errors import AuthError, InvalidToken, SettingsError, StoreUnavailable, Unavailable
 from ..events import PassedUnchecked, TokenOutlivesHorizon
 from ..rules.acceptance import check_each_time, check_time
-from ..rules.credentials import carriers_in_order
+from ..rules.credentials import Presented, carriers_in_order
 from ..rules.revocation import identity_of
 from ..rules.routing import check_is_for, kind_for, kinds_of
 from ..settings import Kind, SignedTokens
@@ -128,6 +128,10 @@ class Verification:
         if kind not in self._by_kind:
             raise SettingsError(f"{kind!r} is no kind of this verifier; it has {', '.join(map(repr, self._by_kind))}")
         return self._by_kind[kind]
+
+    def presumed(self) -> Presented | None:
+        """What a request without a token is taken to present: nothing, unless a test has put another in our place."""
+        return None
 
     async def verdict(self, token: bytes, route: Route, ports: Ports) -> Verdict:
         """The token's claims, if every rule holds now; else AuthError, or Unavailable where we could not find out."""

@@ -55,6 +55,15 @@ AUTH_URLS: Mapping[Environment, str] = MappingProxyType(
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
 
+_TENANT = "f2f8ab7e-1d2c-4b3a-8e9f-0a1b2c3d4e5f"
+_SESSION = {
+    "userId": "8f0c9c6e-3b1d-4c2a-9d7e-5a4b3c2d1e0f",
+    "tenantId": _TENANT,
+    "tenantSlug": "muster-gmbh",
+    "kid": "C-104711",
+}
+_APP = {"sub": "287654321098765432", "iat": 1_800_000_000, "urn:jtl:tenant_id": _TENANT}
+
 
 class SessionClaims(TypedDict):
     """What a session token says. Its `kid` is a number of the customer, not of a key."""
@@ -116,6 +125,7 @@ def session_tokens(
         user=ClaimText("userId", normalise=_uuid),
         warnings=("tokens name no app; a token that any other JTL app was given is accepted here",),
         claims_type=SessionClaims,
+        sample=_SESSION,
         **(Overrides(name="jtl.session", assumed_lifetime=3600) | overrides),
     )
 
@@ -171,6 +181,7 @@ def app_tokens(
         user="sub",
         rules={"urn:jtl:app_id": IfPresent(app_id)},
         claims_type=AppClaims,
+        sample={**_APP, "aud": [app_id, "298000000000000001"], "urn:jtl:app_id": app_id},
         **(Overrides(name="jtl.app", assumed_lifetime=86_400) | overrides),
     )
 

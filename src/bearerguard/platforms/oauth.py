@@ -20,6 +20,8 @@ _ASYMMETRIC = (
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519",
 )  # fmt: skip
 
+_SAMPLE = {"sub": "user-4711", "client_id": "orders-web", "iat": 1_800_000_000, "jti": "8d1f4c0e7b2a49d6"}
+
 
 class AccessTokenClaims(TypedDict):
     """What an access token says; one that follows RFC 9068 also has `sub`, `client_id`, `iat` and `jti`."""
@@ -85,6 +87,7 @@ def jwt_access_tokens(
         user="sub",
         rules=_RFC_9068 if rfc9068 else _NO_ID_TOKEN,
         claims_type=AccessTokenClaims,
+        sample=_SAMPLE,
         **(Overrides(name="oauth.jwt") | overrides),
     )
 
@@ -122,6 +125,7 @@ def opaque_access_tokens(
         scopes="scope",
         user="sub",
         claims_type=OpaqueTokenClaims,
+        sample={**_SAMPLE, "token_type": "Bearer"},
         **(OpaqueOverrides(name="oauth.opaque", rules=access_token_rules(audience)) | overrides),
     )
 

@@ -42,6 +42,13 @@ _CUSTOMER = re.compile(r"gid://shopify/Customer/[0-9]+")
 _TEXT = re.compile(r"\S+")
 _DOMAIN = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)+")
 
+_ANY_TOKEN = {"iat": 1_800_000_000, "nbf": 1_800_000_000, "jti": "5b0e4a52-2a0f-4d6b-8c53-0c7f0f5a9a11"}
+_STAFF_TOKEN = {
+    **_ANY_TOKEN,
+    "sub": "81234567890",
+    "sid": "6f1c0e6cbd0f0f0d9b8a7c6d5e4f30211203f4e5d6c7a8b99b0d0f0fdbc6e0c1",
+}
+
 
 class AdminClaims(TypedDict):
     """What a session token of the admin says."""
@@ -163,6 +170,7 @@ def _staff_tokens(
         rules=rules,
         checks=(shops.is_one_shop,),
         claims_type=claims_type,
+        sample={**_STAFF_TOKEN, "iss": f"https://{shops.sample}/admin", "dest": f"https://{shops.sample}"},
         **(Overrides(assumed_lifetime=60) | chosen),
     )
 
@@ -185,6 +193,7 @@ def _buyer_tokens(
         rules=rules,
         checks=(shops.is_one_shop,),
         claims_type=claims_type,
+        sample={**_ANY_TOKEN, "dest": shops.sample},
         **(Overrides(assumed_lifetime=300) | chosen),
     )
 
@@ -211,6 +220,11 @@ class _Shops:
                 raise SettingsError(f"shop_domains has {domain!r}; write shop_domains=('myshopify.com',)")
         if not self.domains:
             raise SettingsError("shop_domains is empty and would refuse every shop; leave it out")
+
+    @property
+    def sample(self) -> str:
+        """The host of a shop that could be one."""
+        return f"pine-lane.{self.domains[0]}"
 
     def host(self, text: str) -> str | None:
         """The host of a shop, from a bare host or an origin."""

@@ -15,6 +15,26 @@ __all__ = ["AccessClaims", "SessionClaims", "access_tokens", "session_tokens"]
 
 _PATTERN = r"[A-Za-z0-9_-]{43}"
 
+_STORE = "str_8k2m4n6p"
+_SESSION = {
+    "iss": "whatalo",
+    "sub": _STORE,
+    "iat": 1_800_000_000,
+    "jti": "stk_01J9ZK4Q7W8E2R",
+    "storeId": _STORE,
+    "appId": "loyalty-stamps",
+    "scopes": ["read:orders", "read:customers"],
+    "installationId": "ins_3c4d5e6f",
+}
+_ACCESS = {
+    "scope": "read:products read:orders",
+    "client_id": "cli_7a8b9c0d",
+    "sub": "usr_1a2b3c4d",
+    "iat": 1_800_000_000,
+    "token_type": "Bearer",
+    "whatalo_store_id": _STORE,
+}
+
 
 class SessionClaims(TypedDict):
     """What a session token says."""
@@ -74,6 +94,7 @@ def session_tokens(
         rules={} if app_id is None else {"appId": app_id},
         checks=(_speaks_for_its_store,),
         claims_type=SessionClaims,
+        sample=_SESSION if app_id is None else {**_SESSION, "appId": app_id},
         **(Overrides(name="whatalo.session", assumed_lifetime=300) | overrides),
     )
 
@@ -111,6 +132,7 @@ def access_tokens(
         tenant="whatalo_store_id",
         user="sub",
         claims_type=AccessClaims,
+        sample=_ACCESS,
         **(
             OpaqueOverrides(name="whatalo.access", assumed_lifetime=3600, rules=access_token_rules(audience))
             | overrides

@@ -95,6 +95,11 @@ class ClaimSettings(Protocol):
         """The TypedDict of its claims."""
         ...
 
+    @property
+    def sample(self) -> Mapping[str, Any]:
+        """What such a token says, for tests."""
+        ...
+
 
 def a_tuple(name: str, value: Any) -> tuple[Any, ...]:
     """Several values as a tuple; SettingsError for one value where several are asked for."""
@@ -181,6 +186,13 @@ def _headers_of(cause: Any, headers: Any) -> Mapping[str, str]:
         if not (isinstance(name, str) and isinstance(value, str) and is_header(name, value)):
             raise SettingsError(f"refusal_headers has a header {name!r} that cannot be sent; use printable ASCII")
     return MappingProxyType(dict(headers))
+
+
+def checked_sample(sample: Any) -> Mapping[str, Any]:
+    """The claims of a sample, independent of the dict that they were written in."""
+    if not isinstance(sample, Mapping) or not all(isinstance(name, str) for name in sample):
+        raise SettingsError("sample maps claim names to values; write sample={'iss': 'https://id.example.com'}")
+    return MappingProxyType(dict(sample))
 
 
 def normalised(what: str, source: TextSource, value: str, name: str) -> str:

@@ -35,6 +35,7 @@ from .fields import (
     check_name,
     check_sources,
     checked_headers,
+    checked_sample,
     normalised,
     unchecked,
 )
@@ -91,6 +92,7 @@ class OpaqueTokens:
     max_bytes: int = 8192
     remember_tokens: int = 10_000
     claims_type: type[Any] | None = None
+    sample: Mapping[str, Any] = field(default_factory=dict, repr=False)
     warnings: Sequence[str] = field(default=(), repr=False)
 
     secrets: SharedSecrets = field(init=False, repr=False)
@@ -130,6 +132,7 @@ class OpaqueTokens:
         put(self, "secrets", secret if isinstance(secret, SharedSecrets) else SharedSecrets(secret))
         put(self, "vouched_by", self.authority or (self.issuer if isinstance(self.issuer, str) else self.name))
         put(self, "refusal_headers", checked_headers(self.refusal_headers))
+        put(self, "sample", checked_sample(self.sample))
 
     @property
     def ahead(self) -> float:

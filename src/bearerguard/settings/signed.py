@@ -23,6 +23,7 @@ from .fields import (
     check_name,
     check_sources,
     checked_headers,
+    checked_sample,
     normalised,
     unchecked,
 )
@@ -72,6 +73,7 @@ class SignedTokens:
     remember_tokens: int = 10_000
     allow_short_secret: bool = False
     claims_type: type[Any] | None = None
+    sample: Mapping[str, Any] = field(default_factory=dict, repr=False)
     warnings: Sequence[str] = field(default=(), repr=False)
 
     ahead: float = field(init=False, repr=False)
@@ -105,6 +107,7 @@ class SignedTokens:
         put(self, "ahead", self.leeway if self.iat_leeway is None else self.iat_leeway)
         put(self, "vouched_by", self.authority or (self.issuer if isinstance(self.issuer, str) else self.name))
         put(self, "refusal_headers", checked_headers(self.refusal_headers))
+        put(self, "sample", checked_sample(self.sample))
 
     @property
     def horizon(self) -> float | None:
