@@ -119,14 +119,15 @@ class Place:
         return self.issuer.token(self.url, **claims)
 
     @asynccontextmanager
-    async def client(self, token: str | None, mode: str = "legacy", **options: Any) -> AsyncIterator[Client]:
+    async def client(self, token: str | None, mode: str = "legacy") -> AsyncIterator[Client]:
         """The SDK's client, which sends this token."""
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        async with (
-            httpx2.AsyncClient(headers=headers) as http,
-            Client(streamable_http_client(self.url, http_client=http), mode=mode, **options) as client,
-        ):
+        async with httpx2.AsyncClient(headers=headers) as http, self.client_of(http, mode) as client:
             yield client
+
+    def client_of(self, http: httpx2.AsyncClient, mode: str) -> Client:
+        """The SDK's client, which sends its requests this way."""
+        return Client(streamable_http_client(self.url, http_client=http), mode=mode)
 
     def post(
         self, method: str, params: dict[str, Any] | None = None, *, token: str | None = None, **headers: str

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import warnings
 from typing import Any
 
 import httpx2
 import pytest
-from mcp import Client
 from mcp.client.auth import TokenStorage
 from mcp.client.auth.extensions.client_credentials import ClientCredentialsOAuthProvider
-from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.auth import OAuthClientInformationFull, OAuthToken
 
 from tests.mcp_sdk.orders import orders_server
@@ -36,20 +35,19 @@ class Remembered(TokenStorage):
         self.client = client_info
 
 
-# Later versions of the SDK warn of a client that does not name its issuer, and mcp 2.0 had no word for it. Ours lets
-# the metadata lead it, which is what is asked here.
-pytestmark = pytest.mark.filterwarnings("ignore:Omitting `issuer` is deprecated")
+def login(here: Place, storage: TokenStorage) -> ClientCredentialsOAuthProvider:
+    """A client that knows who it is, and finds out the rest."""
+    with warnings.catch_warnings():
+        # Newer versions of the SDK want the issuer named, and mcp 2.0 has no word for it.
+        warnings.filterwarnings("ignore", "Omitting `issuer` is deprecated")
+        return ClientCredentialsOAuthProvider(
+            server_url=here.url, storage=storage, client_id="robot", client_secret="robot's secret"
+        )
 
 
 async def refunds(here: Place, mode: str) -> tuple[Any, Any]:
     """What two calls answer, of which the second needs more than the first."""
-    login = ClientCredentialsOAuthProvider(
-        server_url=here.url, storage=Remembered(), client_id="robot", client_secret="robot's secret"
-    )
-    async with (
-        httpx2.AsyncClient(auth=login) as http,
-        Client(streamable_http_client(here.url, http_client=http), mode=mode) as client,
-    ):
+    async with httpx2.AsyncClient(auth=login(here, Remembered())) as http, here.client_of(http, mode) as client:
         return await client.call_tool("who", {}), await client.call_tool("refund", {"number": 5})
 
 
