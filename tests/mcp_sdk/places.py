@@ -55,9 +55,8 @@ class AuthorizationServer:
                 }
             ),
         )
-        self.provider.play("/.well-known/jwks.json", json_answer({"keys": [public_jwk(KEY, kid="one")]}))
         self.provider.play("/token", self._issue)
-        self.provider.play("/introspect", self._introspect)
+        self.come_back()
 
     def settings(self, resource: str, *, cache_seconds: float = 60) -> SignedTokens | OpaqueTokens:
         """How the MCP server takes these tokens."""
@@ -98,6 +97,11 @@ class AuthorizationServer:
     def _introspect(self, line: Line) -> None:
         facts = self._facts.get(line.request.form["token"])
         json_answer({"active": False} if facts is None else {"active": True, **facts})(line)
+
+    def come_back(self) -> None:
+        """Answer as it should what is asked about tokens."""
+        self.provider.play("/.well-known/jwks.json", json_answer({"keys": [public_jwk(KEY, kid="one")]}))
+        self.provider.play("/introspect", self._introspect)
 
     def break_down(self, play: Play) -> None:
         """Answer with this, whatever is asked about tokens."""

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import httpx2
 import pytest
 from mcp.server.mcpserver import MCPServer
+from mcp.server.streamable_http import EventCallback, EventMessage, EventStore
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from bearerguard import UNCHECKED, SharedSecrets, SignedTokens
 from bearerguard.mcp.sessions import Sessions
 from tests.mcp_sdk.orders import orders_server
-from tests.mcp_sdk.places import Place, place
+from tests.mcp_sdk.places import LEGACY, Place, place
 from tests.minting import SECRET, mint
 
 
@@ -117,16 +119,78 @@ def test_tells_the_callers_of_a_platform_apart(
 
 def test_keeps_the_sessions_that_were_used_last() -> None:
     sessions = Sessions(at_most=2)
-    sessions.begin(b"1", ("ann",))
-    sessions.begin(b"2", ("ann",))
+    sessions.begin(b"1", ("ann",), "mark-")
+    sessions.begin(b"2", ("ann",), "mark-")
     assert sessions.are_of([b"1"], ("ann",))
-    sessions.begin(b"3", ("ann",))
+    sessions.begin(b"3", ("ann",), "mark-")
     assert [sessions.are_of([one], ("ann",)) for one in (b"1", b"2", b"3")] == [True, False, True]
 
 
 def test_gives_nobody_a_session() -> None:
     sessions = Sessions()
-    sessions.begin(b"1", ("ann",))
+    sessions.begin(b"1", ("ann",), "mark-")
     assert not sessions.are_of([b"1"], None)
     assert not sessions.are_of([b"2"], None)
     assert sessions.are_of([], None)
+
+
+class Tape(EventStore):
+    """An event store as simple as its contract allows: one list of events for each stream."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, Any]] = []
+
+    async def store_event(self, stream_id: str, message: Any) -> str:
+        self.events.append((stream_id, message))
+        return str(len(self.events) - 1)
+
+    async def replay_events_after(self, last_event_id: str, send_callback: EventCallback) -> str | None:
+        if not last_event_id.isdigit():
+            return None
+        stream_id, _ = self.events[int(last_event_id)]
+        for number, (stream, message) in enumerate(self.events):
+            if number > int(last_event_id) and stream == stream_id and message is not None:
+                await send_callback(EventMessage(message, str(number)))
+        return stream_id
+
+
+@pytest.fixture
+def resumable() -> Iterator[Place]:
+    with place(orders_server(), app_options={"event_store": Tape()}) as running:
+        yield running
+
+
+def events(answer: httpx2.Response) -> list[str]:
+    return [line.removeprefix("id: ") for line in answer.text.splitlines() if line.startswith("id: ")]
+
+
+def who(here: Place, user: str, session: str) -> httpx2.Response:
+    headers = {"mcp_session_id": session, "mcp_protocol_version": LEGACY}
+    return here.post("tools/call", {"name": "who", "arguments": {}}, token=here.token(user=user), **headers)
+
+
+def resumed(here: Place, user: str, session: str, last_event_id: str) -> str:
+    """What comes within a second of a stream that goes on after an event."""
+    headers = here.headers(
+        here.token(user=user), mcp_session_id=session, mcp_protocol_version=LEGACY, last_event_id=last_event_id
+    )
+    said = ""
+    with suppress(httpx2.ReadTimeout), httpx2.stream("GET", here.url, headers=headers, timeout=1) as answer:
+        for text in answer.iter_text():
+            said += text
+    return said
+
+
+def test_replays_what_a_session_has_missed(resumable: Place) -> None:
+    session = resumable.begin(resumable.token())
+    first = events(who(resumable, "ann", session))[0]
+    assert '"user":"ann"' in resumed(resumable, "ann", session, first)
+
+
+@pytest.mark.parametrize("user", ["bob", "ann"])
+def test_does_not_replay_the_events_of_another_session(resumable: Place, user: str) -> None:
+    theirs, ours = resumable.begin(resumable.token()), resumable.begin(resumable.token(user=user))
+    first_of_ours = events(who(resumable, user, ours))[0]
+    first_of_theirs = events(who(resumable, "ann", theirs))[0]
+    assert '"user":"ann"' not in resumed(resumable, user, ours, first_of_theirs)
+    assert resumed(resumable, user, ours, first_of_ours).count('"result"') == 1

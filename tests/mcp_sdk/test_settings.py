@@ -124,6 +124,14 @@ def test_finds_a_server_that_checks_tokens_itself() -> None:
         start(app)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_finds_a_server_of_the_old_transport() -> None:
+    app = orders_server().sse_app()
+    app.add_middleware(McpMiddleware, verifier=a_verifier(), resource=None)
+    with pytest.raises(SettingsError, match="speaks the old transport"):
+        start(app)
+
+
 @pytest.mark.parametrize(
     ("scopes", "says"),
     [

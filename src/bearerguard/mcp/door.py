@@ -22,6 +22,7 @@ from ..settings import Kind, ProtectedResource
 from ..settings.fields import a_tuple
 from ..verifier import Verifier
 from .functions import check_functions
+from .kept_events import keep_events_apart, session_mark
 from .messages import Asked, session_not_found
 from .passage import Passage
 from .refusals import reads_json_rpc, write_error, write_json
@@ -111,9 +112,11 @@ class McpMiddleware(BearerMiddleware):
             dress=self._dress,
         )
         entered = auth_context_var.set(user)
+        marked = session_mark.set(self._sessions.mark_of(session_ids(scope["headers"])))
         try:
             await watch.run(verdict, partial(self._pass_watched, access, owner, scope))
         finally:
+            session_mark.reset(marked)
             auth_context_var.reset(entered)
 
     def _presented(self, scope: Scope) -> Presented:
@@ -142,7 +145,7 @@ class McpMiddleware(BearerMiddleware):
                 self._sessions.end(session_id)
         elif not asked and head["status"] < 400:
             for session_id in session_ids(head["headers"]):
-                self._sessions.begin(session_id, owner)
+                self._sessions.begin(session_id, owner, session_mark.get() or "")
 
     def _dress(self, error: AuthError | Unavailable, scopes: tuple[str, ...] = ()) -> None:
         """Every scope that the request needs stands in one challenge: those of the server, then the tool's."""
@@ -161,7 +164,9 @@ class McpMiddleware(BearerMiddleware):
 
     def _check_order(self, scope: Scope) -> None:
         if not self._order_is_checked:
-            check_functions((scope.get("app"), self.app), kinds_must_be_named=self._doorway.kinds_must_be_named)
+            apps = (scope.get("app"), self.app)
+            check_functions(apps, kinds_must_be_named=self._doorway.kinds_must_be_named)
+            keep_events_apart(apps)
         super()._check_order(scope)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from mcp.server.auth.middleware.bearer_auth import RequireAuthMiddleware
+from mcp.server.sse import SseServerTransport
 
 from ..errors import SettingsError
 from ..guarded_views import requirement_of, was_guarded_too_late
@@ -22,6 +23,11 @@ def check_functions(apps: Iterable[object], *, kinds_must_be_named: bool) -> Non
             raise SettingsError(
                 "this MCP server checks tokens itself as well; build it without auth=, token_verifier= and "
                 "auth_server_provider=, and leave tokens to McpMiddleware"
+            )
+        if isinstance(part, SseServerTransport):
+            raise SettingsError(
+                "this MCP server speaks the old transport, whose sessions McpMiddleware cannot keep for their owners; "
+                "serve server.streamable_http_app() instead"
             )
         for name, function in _functions_of(_server_at(part)):
             _check(name, function, kinds_must_be_named=kinds_must_be_named)

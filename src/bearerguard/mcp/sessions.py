@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
+from uuid import uuid4
 
 from ..claims import Claims
 
@@ -16,31 +17,44 @@ MOST_SESSIONS = 50_000
 _SESSION_ID = b"mcp-session-id"
 
 
+class Session(NamedTuple):
+    """One session."""
+
+    owner: Owner
+    mark: str
+
+
 class Sessions:
     """The sessions that this process has told clients of, and whose they are."""
 
     def __init__(self, at_most: int = MOST_SESSIONS) -> None:
-        self._owners: OrderedDict[bytes, Owner] = OrderedDict()
+        self._sessions: OrderedDict[bytes, Session] = OrderedDict()
         self._at_most = at_most
 
     def are_of(self, session_ids: Iterable[bytes], owner: Owner | None) -> bool:
         """Whether every one of these sessions is the owner's."""
         return all(self._is_of(session_id, owner) for session_id in session_ids)
 
-    def begin(self, session_id: bytes, owner: Owner) -> None:
+    def mark_of(self, session_ids: Sequence[bytes]) -> str:
+        """What the events of a session are marked with; a new mark for one that begins."""
+        known = self._sessions.get(session_ids[0]) if session_ids else None
+        return f"{uuid4().hex}-" if known is None else known.mark
+
+    def begin(self, session_id: bytes, owner: Owner, mark: str) -> None:
         """Remember whose a new session is."""
-        self._owners[session_id] = owner
-        if len(self._owners) > self._at_most:
-            self._owners.popitem(last=False)
+        self._sessions[session_id] = Session(owner, mark)
+        if len(self._sessions) > self._at_most:
+            self._sessions.popitem(last=False)
 
     def end(self, session_id: bytes) -> None:
         """Forget a session."""
-        self._owners.pop(session_id, None)
+        self._sessions.pop(session_id, None)
 
     def _is_of(self, session_id: bytes, owner: Owner | None) -> bool:
-        if owner is None or self._owners.get(session_id) != owner:
+        found = self._sessions.get(session_id)
+        if owner is None or found is None or found.owner != owner:
             return False
-        self._owners.move_to_end(session_id)
+        self._sessions.move_to_end(session_id)
         return True
 
 
