@@ -6,12 +6,14 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, TypeAlias, TypeVar
 
 from .. import sinks
 from ..core.recall import Verdict
 from ..errors import AuthError, StoreUnavailable, TokenExpired, Unavailable
 from ..events import ComponentFailed, error_class
+
+_T = TypeVar("_T")
 
 Message: TypeAlias = Any
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
@@ -87,13 +89,7 @@ class Watch(ABC):
     async def _still_good(self, verdict: Verdict) -> Verdict:
         if self._clock() >= verdict.dies_at:
             raise TokenExpired
-        if self._recheck_seconds is None:
-            return verdict
-        try:
-            return await self._ask_again()
-        except Unavailable:
-            await asyncio.sleep(SECOND_TRY_SECONDS)
-            return await self._ask_again()
+        return verdict if self._recheck_seconds is None else await patiently(self._ask_again)
 
     async def _end(self, cause: Cause) -> None:
         if self._is_over:
@@ -152,6 +148,15 @@ class Watch(ABC):
     @abstractmethod
     async def _say_goodbye(self, cause: Cause) -> None:
         """End the connection."""
+
+
+async def patiently(ask: Callable[[], Awaitable[_T]]) -> _T:
+    """What is answered, the second time where it could not be found out the first time."""
+    try:
+        return await ask()
+    except Unavailable:
+        await asyncio.sleep(SECOND_TRY_SECONDS)
+        return await ask()
 
 
 def _forgive(ended: asyncio.Future[Message]) -> None:

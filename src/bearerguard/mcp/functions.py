@@ -52,7 +52,9 @@ def _check(name: str, function: Callable[..., Any], *, kinds_must_be_named: bool
 
 def _functions_of(server: Any) -> Iterator[tuple[str, Callable[..., Any]]]:
     """What a server has registered, as far as the SDK tells."""
-    for method in _METHODS if server is not None else ():
+    if server is None:
+        return
+    for method in _METHODS:
         handler = getattr(server.get_request_handler(method), "handler", None)
         if handler is not None:
             yield method, handler

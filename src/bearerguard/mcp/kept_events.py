@@ -45,7 +45,7 @@ class KeptApart(EventStore):
 def keep_events_apart(apps: Iterable[object]) -> None:
     """Stand before the event stores of the servers in these applications."""
     for part in parts_of(apps):
-        manager = getattr(part, "session_manager", part)
+        manager: Any = getattr(part, "session_manager", part)
         store = getattr(manager, "event_store", None)
         if isinstance(store, EventStore) and not isinstance(store, KeptApart):
             manager.event_store = KeptApart(store)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
-from ..asgi.watch import Cause, Message, Receive, Send, Watch
+from ..asgi.watch import Cause, Message, Receive, Send, Watch, patiently
 from ..core.recall import Verdict
 from ..denylist import Denylist
 from ..errors import TokenRevoked
@@ -53,9 +53,12 @@ class StreamWatch(Watch):
         now = self._clock()
         if now < verdict.dies_at or now >= self._last_end(verdict.dies_at):
             return await super()._still_good(verdict)
-        if self._recheck_seconds is not None and await self._denylist.astatus(verdict.claims) == "revoked":
+        if self._recheck_seconds is not None and await patiently(lambda: self._status(verdict)) == "revoked":
             raise TokenRevoked
         return verdict
+
+    async def _status(self, verdict: Verdict) -> str:
+        return await self._denylist.astatus(verdict.claims)
 
     def _last_end(self, dies_at: float) -> float:
         return dies_at + FINISH_SECONDS if self._asked.is_a_call else dies_at
