@@ -1,26 +1,24 @@
 """An MCP server whose tools are called with access tokens of an authorization server.
 
-To try it on this machine, with tokens that it signs itself: python examples/mcp_server.py
+To try it on this machine, with a provider of its own: python examples/mcp_server.py
 For real: set MCP_ISSUER, and MCP_RESOURCE to the URL of this server, then
 
     uvicorn --app-dir examples --factory mcp_server:app
 """
 
 import os
-import secrets
 import sys
-import time
 from urllib.parse import urlsplit
 
-import jwt
 import uvicorn
 from mcp.server.mcpserver import MCPServer
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.applications import Starlette
 
-from bearerguard import ProtectedResource, SharedSecrets, SignedTokens, Verifier, current_claims, requires_scope
+from bearerguard import ProtectedResource, SignedTokens, Verifier, current_claims, requires_scope
 from bearerguard.mcp import McpMiddleware
 from bearerguard.platforms import oauth
+from bearerguard.testing import FakeProvider
 
 server = MCPServer("orders")
 
@@ -61,15 +59,12 @@ def app() -> Starlette:
 
 
 def try_it(port: int = 8000) -> None:
-    """Serve it to this machine, and print tokens to call it with."""
-    issuer, resource, secret = "http://localhost", f"http://127.0.0.1:{port}/mcp", secrets.token_hex(32)
-    tokens = SignedTokens(
-        keys=SharedSecrets(secret), algorithms=("HS256",), issuer=issuer, audience=resource, user="sub"
-    )
-    for scope in ("orders:read", "orders:read orders:write"):
-        claims = {"iss": issuer, "aud": resource, "sub": "ann", "scope": scope, "exp": int(time.time()) + 3600}
-        print(f"{scope}: {jwt.encode(claims, secret)}", flush=True)
-    uvicorn.run(guarded(Verifier(tokens), resource), port=port)
+    """Serve it to this machine, with a provider of its own, and print tokens to call it with."""
+    resource = f"http://127.0.0.1:{port}/mcp"
+    with FakeProvider(audience=resource).serve() as provider:
+        for scopes in (["orders:read"], ["orders:read", "orders:write"]):
+            print(f"{' '.join(scopes)}: {provider.mint(user='ann', scopes=scopes)}", flush=True)
+        uvicorn.run(guarded(Verifier(oauth.jwt_access_tokens(provider.issuer, resource)), resource), port=port)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import pytest
 from mcp import MCPError
 from mcp_types import TextContent
 
+from bearerguard.testing import authenticated_as
 from tests.mcp_sdk.orders import orders_server
 from tests.mcp_sdk.places import MODERN, Place, place, told
 
@@ -174,6 +175,21 @@ def test_tells_the_client_why_it_was_refused(here: Place, mode: str) -> None:
         asyncio.run(visit())
     (error,) = errors_in(raised.value)
     assert str(error) == "the token lacks a scope that the route needs"
+
+
+@both_eras
+@pytest.mark.parametrize("sends_a_token", [False, True])
+def test_answers_as_somebody_in_the_tests_of_an_app(here: Place, mode: str, sends_a_token: bool) -> None:
+    token = here.token() if sends_a_token else None
+
+    async def visit() -> Any:
+        async with here.client(token, mode) as client:
+            return await client.call_tool("refund", {"number": 9})
+
+    with authenticated_as(here.verifier, user="eve", scopes={"orders:read", "orders:write", "orders:refund"}):
+        assert text_of(asyncio.run(visit())) == "refunded 9"
+    with authenticated_as(here.verifier, user="eve", scopes={"orders:read"}):
+        assert here.call_now("refund", token=token, number=9).status_code == 403
 
 
 def errors_in(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:

@@ -94,7 +94,11 @@ class McpMiddleware(BearerMiddleware):
             await write_json(404, session_not_found(), send)
 
     async def _pass_caller(self, access: Access, verdict: Verdict, scope: Scope, receive: Receive, send: Send) -> None:
-        token = self._presented(scope)
+        try:
+            token = self._presented(scope)
+        except AuthError as error:
+            await self._refuse(error, scope, send)
+            return
         owner = owner_of(verdict.claims, sha256(token.token).digest())
         if not self._sessions.are_of(session_ids(scope["headers"]), owner):
             await write_json(404, session_not_found(), send)
