@@ -33,7 +33,7 @@ ROOMS: Mapping[str, frozenset[str]] = {
     "front": frozenset({"client_credentials", "connections", "denylist", "revocable", "verifier"}),
     "doors": frozenset(
         [
-            *("asgi", "wsgi", "fastapi", "flask", "doorway", "otel"),
+            *("asgi", "wsgi", "fastapi", "flask", "mcp", "doorway", "otel"),
             *("guards", "guarded_views", "requirements", "signatures", "views"),
         ]
     ),
@@ -66,10 +66,12 @@ FOREIGN: Mapping[str, tuple[str, ...]] = {
     "httpcore": ("io.",),
     "jwt": ("keys.",),
     "cryptography": ("keys.", "testing.keys"),
-    "starlette": ("asgi", "fastapi"),
+    "starlette": ("asgi", "fastapi", "mcp"),
     "werkzeug": ("wsgi", "flask"),
     "fastapi": ("fastapi",),
     "flask": ("flask",),
+    "mcp": ("mcp",),
+    "pydantic": ("mcp",),
     "opentelemetry": ("otel",),
     "_typeshed": ("wsgi", "flask"),
     "pytest": ("testing.plugin",),
@@ -78,11 +80,14 @@ FOREIGN: Mapping[str, tuple[str, ...]] = {
 # What must not be imported along.
 HEAVY = (
     *("httpx", "httpx2", "httpcore", "redis", "starlette", "werkzeug", "cryptography", "jwt"),
-    *("fastapi", "flask", "anyio", "opentelemetry", "pytest"),
+    *("fastapi", "flask", "anyio", "opentelemetry", "mcp", "pytest"),
 )
 
 # The doors know one framework each; what they share is no framework's.
-DOORS_APART = (("asgi", "wsgi"), ("wsgi", "asgi"), ("fastapi", "wsgi"), ("flask", "asgi"), ("doorway", "asgi"))
+DOORS_APART = (
+    *(("asgi", "wsgi"), ("wsgi", "asgi"), ("fastapi", "wsgi"), ("flask", "asgi"), ("mcp", "wsgi")),
+    ("doorway", "asgi"),
+)
 
 
 # --- Reading it ------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from types import FrameType, MappingProxyType
 from typing import Any
 
 HIDDEN_ARGUMENT = "bearerguard_access"
@@ -30,11 +30,22 @@ class _DocumentedSignature(inspect.Signature):
     def parameters(self) -> MappingProxyType[str, inspect.Parameter]:
         """The view's own parameters, and the guard's where FastAPI may read it."""
         own = super().parameters
-        if "fastapi" not in sys.modules or not hasattr(self, "_check"):
+        if "fastapi" not in sys.modules or not hasattr(self, "_check") or _is_read_by_mcp():
             return own
         from .fastapi import security_parameter
 
         return MappingProxyType(_with_keyword(own, security_parameter(HIDDEN_ARGUMENT, self._check, self._scopes)))
+
+
+def _is_read_by_mcp() -> bool:
+    """Whether an MCP server registers this view as a tool: whatever it reads here, its callers would have to send."""
+    reader: FrameType | None = sys._getframe(2)
+    while reader is not None:
+        package = str(reader.f_globals.get("__name__", "")).partition(".")[0]
+        if package in ("fastapi", "mcp", "fastmcp"):
+            return package != "fastapi"
+        reader = reader.f_back
+    return False
 
 
 def _with_keyword(own: Mapping[str, inspect.Parameter], added: inspect.Parameter) -> dict[str, inspect.Parameter]:

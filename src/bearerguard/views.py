@@ -29,6 +29,12 @@ def _name(view: Callable[..., Any]) -> str:
 
 def views_of(apps: Iterable[object]) -> Iterator[Callable[..., Any]]:
     """Every view that applications route to, as far as Starlette's and Flask's tables tell."""
+    for part in parts_of(apps):
+        yield from _views_at(part)
+
+
+def parts_of(apps: Iterable[object]) -> Iterator[object]:
+    """The applications, and whatever is mounted, wrapped or routed in them, each once."""
     found: list[object] = [app for app in apps if app is not None]
     met: set[int] = set()
     while found:
@@ -36,7 +42,7 @@ def views_of(apps: Iterable[object]) -> Iterator[Callable[..., Any]]:
         if id(part) in met:
             continue
         met.add(id(part))
-        yield from _views_at(part)
+        yield part
         found += _parts_of(part)
 
 

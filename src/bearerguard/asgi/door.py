@@ -22,7 +22,7 @@ from ..views import check_guard_order
 from .answers import http_exception, write_page, write_refusal
 from .head import AsgiHead, forget_method_overrides, hide_query, private, scope_path
 from .users import attach
-from .websocket_watch import Watch
+from .websocket_watch import WebSocketWatch
 
 
 class BearerMiddleware:
@@ -129,7 +129,7 @@ class BearerMiddleware:
             await self._pass(access, scope, receive, private(send) if type(token.carrier) is Query else send)
             return
         ask_again = self._ask_again(token, self._connections.of_this_loop())
-        watch = Watch(receive, send, ask_again, self._recheck_seconds, self._doorway.verifier.clock)
+        watch = WebSocketWatch(receive, send, ask_again, self._recheck_seconds, self._doorway.verifier.clock)
         await watch.run(verdict, lambda receive, send: self._pass(access, scope, receive, send))
 
     def _passes_unread(self, head: AsgiHead) -> bool:
