@@ -33,7 +33,7 @@ ROOMS: Mapping[str, frozenset[str]] = {
     "front": frozenset({"client_credentials", "connections", "denylist", "revocable", "verifier"}),
     "doors": frozenset(
         [
-            *("asgi", "wsgi", "fastapi", "flask", "doorway", "otel"),
+            *("asgi", "wsgi", "django", "fastapi", "flask", "doorway", "otel"),
             *("guards", "guarded_views", "requirements", "signatures", "views"),
         ]
     ),
@@ -67,6 +67,8 @@ FOREIGN: Mapping[str, tuple[str, ...]] = {
     "werkzeug": ("wsgi", "flask"),
     "fastapi": ("fastapi",),
     "flask": ("flask",),
+    "django": ("django",),
+    "asgiref": ("django",),
     "opentelemetry": ("otel",),
     "_typeshed": ("wsgi", "flask"),
 }
@@ -74,11 +76,18 @@ FOREIGN: Mapping[str, tuple[str, ...]] = {
 # What must not be imported along.
 HEAVY = (
     *("httpx", "httpx2", "httpcore", "redis", "starlette", "werkzeug", "cryptography", "jwt"),
-    *("fastapi", "flask", "anyio", "opentelemetry"),
+    *("fastapi", "flask", "anyio", "opentelemetry", "django", "asgiref"),
 )
 
 # The doors know one framework each; what they share is no framework's.
-DOORS_APART = (("asgi", "wsgi"), ("wsgi", "asgi"), ("fastapi", "wsgi"), ("flask", "asgi"), ("doorway", "asgi"))
+DOORS_APART = (
+    ("asgi", "wsgi"),
+    ("wsgi", "asgi"),
+    ("fastapi", "wsgi"),
+    ("flask", "asgi"),
+    ("doorway", "asgi"),
+    ("django", "asgi"),
+)
 
 
 # --- Reading it ------------------------------------------------------------------------------------------------------
