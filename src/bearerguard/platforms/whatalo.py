@@ -17,10 +17,10 @@ _PATTERN = r"[A-Za-z0-9_-]{43}"
 
 
 class SessionClaims(TypedDict):
-    """What a session token says."""
+    """What a session token says. All of it is documented; only what is checked is sure to be there."""
 
     iss: str
-    aud: str
+    aud: str | list[str]
     sub: str
     exp: float
     iat: float
