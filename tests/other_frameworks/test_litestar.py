@@ -165,8 +165,8 @@ def test_answers_what_handlers_refuse_themselves() -> None:
 
 def test_may_stand_among_litestars_middleware() -> None:
     """There it sees neither the start of the application nor paths that nobody serves."""
-    door = DefineMiddleware(SessionTokenMiddleware, verifier=VERIFIER)
-    app = litestar(middleware=[door], exception_handlers={AuthError: refused})
+    door: Any = SessionTokenMiddleware
+    app = litestar(middleware=[DefineMiddleware(door, verifier=VERIFIER)], exception_handlers={AuthError: refused})
     asks = [Ask("/async", [bearer(token(scope))]) for scope in ("a", "b")]
     assert [ask_any(app, ask).status for ask in (*asks, Ask("/async"), Ask("/nowhere"))] == [200, 403, 401, 404]
 

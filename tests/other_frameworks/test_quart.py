@@ -142,6 +142,7 @@ def test_answers_what_views_refuse_themselves() -> None:
 
 def test_guards_websockets() -> None:
     app = quart()
+    asgi: Any = app
 
     @app.websocket("/ws")
     @requires_scope("a")
@@ -150,11 +151,11 @@ def test_guards_websockets() -> None:
         await websocket.send(str(current_claims().tenant))
 
     async def story() -> None:
-        told = await Socket(app, bearer(token("a")), path="/ws", **DENIAL).rest()
+        told = await Socket(asgi, bearer(token("a")), path="/ws", **DENIAL).rest()
         assert told[1]["text"] == STORE
         for headers, status in (([], 401), ([bearer(token("b"))], 403)):
-            assert (await Socket(app, *headers, path="/ws", **DENIAL).rest())[0]["status"] == status
-        (closed,) = await Socket(app, bearer(token("b")), path="/ws").rest()
+            assert (await Socket(asgi, *headers, path="/ws", **DENIAL).rest())[0]["status"] == status
+        (closed,) = await Socket(asgi, bearer(token("b")), path="/ws").rest()
         assert closed["type"] == "websocket.close"
 
     asyncio.run(story())
@@ -174,6 +175,7 @@ def test_finds_a_guard_above_its_route() -> None:
 
 def test_starts_and_ends_with_the_application() -> None:
     app, heard = quart(), list[str]()
+    asgi: Any = app
 
     @app.before_serving
     async def start() -> None:
@@ -184,7 +186,7 @@ def test_starts_and_ends_with_the_application() -> None:
         heard.append("end")
 
     async def story() -> None:
-        async with lifespan(app) as said:
+        async with lifespan(asgi) as said:
             assert said["type"] == "lifespan.startup.complete"
 
     asyncio.run(story())
