@@ -43,8 +43,10 @@ from tests.servers import RedisServer
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("**/*.md"), *(ROOT / "examples").glob("*.md")])
-# These need a package that the other tests do without: tests/mcp_sdk runs them, in an environment of its own.
-ELSEWHERE = {DOCS / "mcp.md"}
+# Their code, and this module, need packages that the other tests do without; the tests in tests/other_frameworks and
+# tests/mcp_sdk run and name them.
+RUN_ELSEWHERE = [*(DOCS / "frameworks").glob("*.md"), DOCS / "mcp.md"]
+NAMED_ELSEWHERE = "bearerguard.django"
 SOURCES = sorted((ROOT / "src").glob("**/*.py"))
 
 _BLOCK = re.compile(r"^(?:```python\n(?P<shown>.*?)^```|<!-- python\n(?P<hidden>.*?)^-->)$", re.MULTILINE | re.DOTALL)
@@ -108,10 +110,10 @@ def surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "jtl-jwks.json").write_text(json.dumps({"keys": [public_jwk(private_key("EdDSA"))]}))
 
 
-def run(page: Path) -> dict[str, Any]:
+def run(page: Path, reader: Reader | None = None) -> dict[str, Any]:
     """Run a page as one program; what it has defined at its end."""
     text = page.read_text()
-    names: dict[str, Any] = {"__name__": page.stem, "reader": Reader()}
+    names: dict[str, Any] = {"__name__": page.stem, "reader": reader or Reader()}
     for block in _BLOCK.finditer(text):
         shown = block["shown"] if block["hidden"] is None else block["hidden"]
         lines_before = text.count("\n", 0, block.start()) + 1
@@ -129,7 +131,7 @@ def log_as_it_was() -> Iterator[None]:
     bring_back()
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page not in ELSEWHERE], ids=name_of)
+@pytest.mark.parametrize("page", [page for page in PAGES if page not in RUN_ELSEWHERE], ids=name_of)
 @pytest.mark.usefixtures("surroundings")
 def test_runs_the_code_of_every_page(page: Path) -> None:
     run(page)
@@ -176,11 +178,22 @@ def names_in_opentelemetry() -> set[str]:
 
 @every_page
 def test_names_only_what_there_is(page: Path) -> None:
-    for dotted in set(re.findall(r"`(bearerguard(?:\.\w+)+)`", page.read_text())) - names_in_opentelemetry():
-        found: Any = bearerguard
-        for part in dotted.split(".")[1:]:
-            with_submodules = inspect.ismodule(found) and not hasattr(found, part)
-            found = importlib.import_module(f"{found.__name__}.{part}") if with_submodules else getattr(found, part)
+    for dotted in names_in(page) - names_in_opentelemetry():
+        if not dotted.startswith(NAMED_ELSEWHERE):
+            find(dotted)
+
+
+def names_in(page: Path) -> set[str]:
+    """What a page names of ours, with all its dots."""
+    return set(re.findall(r"`(bearerguard(?:\.\w+)+)`", page.read_text()))
+
+
+def find(dotted: str) -> None:
+    """Look a name up; an error where it is not there."""
+    found: Any = bearerguard
+    for part in dotted.split(".")[1:]:
+        with_submodules = inspect.ismodule(found) and not hasattr(found, part)
+        found = importlib.import_module(f"{found.__name__}.{part}") if with_submodules else getattr(found, part)
 
 
 def test_speaks_of_every_public_name() -> None:

@@ -1138,6 +1138,20 @@ def test_looks_at_views_of_every_shape(endpoint: Any, kinds: Any) -> None:
     assert statuses(app, "") == [200]
 
 
+def test_takes_a_guarded_view_of_a_module_that_another_route_guards_further() -> None:
+    def once() -> FastAPI:
+        app = fast()
+        app.add_api_route("/", single_use(in_the_loop), methods=["POST"])
+        return app
+
+    text = bearer(token(scope="a"))
+    assert [ask_asgi(app, Ask("/", [text], "POST")).status for app in [once()]] == [200]
+    gc.collect()
+    plain = fast()
+    plain.add_api_route("/", in_the_loop)
+    assert statuses(plain, "b", "a") == [403, 200]
+
+
 def test_opens_when_every_guard_stands_right() -> None:
     app = fast()
     app.add_api_route("/", in_the_loop)
@@ -1308,6 +1322,41 @@ def test_lets_handlers_of_flask_answer_where_we_could_not_find_out(handled: Any)
     app.add_url_rule("/", endpoint="view", view_func=lambda: unsure.verify(token()).to_dict())
     app.register_error_handler(handled, flask_handler)
     assert ask_wsgi(app, Ask()).status == 499
+
+
+@pytest.mark.parametrize("handled", FLASK_HANDLED)
+def test_lets_handlers_of_a_nested_blueprint_answer(handled: str) -> None:
+    app, outer, inner = flask_app(), flask.Blueprint("outer", __name__), flask.Blueprint("inner", __name__)
+    inner.add_url_rule("/inner", view_func=requires_scope("a")(plain_view))
+    outer.add_url_rule("/outer", view_func=requires_scope("a")(async_view))
+    inner.register_error_handler(FLASK_HANDLED[handled], flask_handler)
+    outer.register_blueprint(inner)
+    app.register_blueprint(outer)
+    assert [ask_wsgi(app, with_scope("b", target)).status for target in ("/inner", "/outer")] == [499, 403]
+
+
+@pytest.mark.parametrize("handled", [503, Unavailable, werkzeug.exceptions.ServiceUnavailable], ids=str)
+def test_lets_handlers_of_a_blueprint_answer_where_we_could_not_find_out(handled: Any) -> None:
+    unsure, shop = Verifier(settings(), store=NOBODY_LISTENS), flask.Blueprint("shop", __name__)
+    app = flask_app(verifier=unsure, exempt=("/",))
+    shop.add_url_rule("/", endpoint="view", view_func=lambda: unsure.verify(token()).to_dict())
+    shop.register_error_handler(handled, flask_handler)
+    app.register_blueprint(shop)
+    assert ask_wsgi(app, Ask()).status == 499
+
+
+@pytest.mark.parametrize("trap", ["TRAP_HTTP_EXCEPTIONS", "PROPAGATE_EXCEPTIONS", "TESTING"])
+def test_answers_in_flask_whatever_is_trapped(trap: str) -> None:
+    app = flask_with_view()
+    app.config[trap] = True
+    assert ask_wsgi(app, with_scope("b")).status == 403
+
+
+def test_answers_in_flask_before_a_handler_of_every_exception() -> None:
+    app = flask_with_view()
+    app.register_error_handler(Exception, lambda _: ("broken", 500))
+    answer = ask_wsgi(app, with_scope("b"))
+    assert (answer.status, (answer.challenge or {})["scope"]) == (403, "a")
 
 
 def test_lets_the_nearest_handler_of_flask_answer() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import functools
+import importlib
 import inspect
 import itertools
 import threading
@@ -512,8 +513,28 @@ def test_keeps_what_a_view_is_called() -> None:
     guarded: Any = requires_scope("a")(view)
     assert (guarded.__name__, guarded.__doc__, guarded.__module__) == ("view", "Its words.", __name__)
     assert guarded.__wrapped__ is view
-    own = [name for name in inspect.signature(guarded).parameters if "bearerguard" not in name]
-    assert own == ["order", "page", "more"]
+    assert [*inspect.signature(guarded).parameters] == ["order", "page", "more"]
+
+
+@pytest.mark.parametrize(
+    ("reader", "is_shown"),
+    [
+        pytest.param("fastapi.dependencies.utils", True, id="FastAPI"),
+        pytest.param("fastapi_cache.decorator", True, id="what extends FastAPI"),
+        pytest.param("litestar.utils.signature", False, id="another framework"),
+        pytest.param("shop.decorators", False, id="the application"),
+    ],
+)
+@pytest.mark.parametrize("is_partial", [False, True], ids=["function", "partial"])
+def test_shows_what_it_asks_to_fastapi_alone(reader: str, is_shown: bool, is_partial: bool) -> None:
+    def view(order: int, page: int = 1) -> None: ...
+
+    importlib.import_module("bearerguard.fastapi")
+    guarded: Any = requires_scope("a")(view)
+    read = eval("lambda view: [*signature(view).parameters]", {"__name__": reader, "signature": inspect.signature})
+    names = read(functools.partial(guarded, 1) if is_partial else guarded)
+    assert ("bearerguard_access" in names) is is_shown
+    assert [name for name in names if "bearerguard" not in name] == (["page"] if is_partial else ["order", "page"])
 
 
 def test_hands_arguments_and_answers_through(world: World) -> None:

@@ -33,7 +33,7 @@ ROOMS: Mapping[str, frozenset[str]] = {
     "front": frozenset({"client_credentials", "connections", "denylist", "revocable", "verifier"}),
     "doors": frozenset(
         [
-            *("asgi", "wsgi", "fastapi", "flask", "mcp", "doorway", "otel"),
+            *("asgi", "wsgi", "django", "fastapi", "flask", "mcp", "doorway", "otel"),
             *("guards", "guarded_views", "requirements", "signatures", "views"),
         ]
     ),
@@ -72,6 +72,8 @@ FOREIGN: Mapping[str, tuple[str, ...]] = {
     "flask": ("flask",),
     "mcp": ("mcp",),
     "pydantic": ("mcp",),
+    "django": ("django",),
+    "asgiref": ("django",),
     "opentelemetry": ("otel",),
     "_typeshed": ("wsgi", "flask"),
     "pytest": ("testing.plugin",),
@@ -80,13 +82,13 @@ FOREIGN: Mapping[str, tuple[str, ...]] = {
 # What must not be imported along.
 HEAVY = (
     *("httpx", "httpx2", "httpcore", "redis", "starlette", "werkzeug", "cryptography", "jwt"),
-    *("fastapi", "flask", "anyio", "opentelemetry", "mcp", "pytest"),
+    *("django", "asgiref", "fastapi", "flask", "anyio", "opentelemetry", "mcp", "pytest"),
 )
 
 # The doors know one framework each; what they share is no framework's.
 DOORS_APART = (
     *(("asgi", "wsgi"), ("wsgi", "asgi"), ("fastapi", "wsgi"), ("flask", "asgi"), ("mcp", "wsgi")),
-    ("doorway", "asgi"),
+    *(("django", "asgi"), ("doorway", "asgi")),
 )
 
 

@@ -9,13 +9,18 @@ A line that must be an error carries the error that is expected; where it is non
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Literal, assert_type
+from typing import TYPE_CHECKING, Annotated, Any, Literal, assert_type
 
-from fastapi import FastAPI
+from django.http import HttpRequest, HttpResponse
+from fastapi import Depends, FastAPI, Security, WebSocket
 from flask import Flask
+from litestar import Litestar
+from quart import Quart
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
 import bearerguard.asgi
@@ -34,6 +39,7 @@ from bearerguard import (
     InvalidToken,
     JwksKeys,
     MemoryStore,
+    OpaqueTokens,
     RedisStore,
     SettingsError,
     SharedSecrets,
@@ -93,6 +99,50 @@ def claims_cannot_be_changed(claims: Claims) -> None:
     claims["sub"] = "somebody else"  # type: ignore[index]
     claims.tenant = "another"  # type: ignore[misc]
     claims.scopes.add("admin")  # type: ignore[attr-defined]
+
+
+# --- Claims as a TypedDict -------------------------------------------------------------------------------------------
+
+
+def whatalo_says(claims: Claims) -> None:
+    session = claims.typed(whatalo.SessionClaims)
+    assert_type(session["storeId"], str)
+    assert_type(session["exp"], float)
+    assert_type(session.get("scopes"), list[str] | None)
+    session["stroeId"]  # type: ignore[typeddict-item]
+    number: int = session["storeId"]  # type: ignore[assignment]
+    access = claims.typed(whatalo.AccessClaims)
+    assert_type(access["iss"], str)
+    assert_type(access.get("whatalo_store_id"), str | None)
+    assert_type((number, session, access), tuple[int, whatalo.SessionClaims, whatalo.AccessClaims])
+
+
+def shopify_says(claims: Claims) -> None:
+    assert_type(claims.typed(shopify.AdminClaims)["dest"], str)
+    assert_type(claims.typed(shopify.PosClaims)["sid"], str)
+    assert_type(claims.typed(shopify.CheckoutClaims).get("sub"), str | None)
+    assert_type(claims.typed(shopify.CustomerAccountClaims)["jti"], str)
+    claims.typed(shopify.CheckoutClaims)["sid"]  # type: ignore[typeddict-item]
+
+
+def jtl_says(claims: Claims) -> None:
+    assert_type(claims.typed(jtl.SessionClaims)["tenantId"], str)
+    assert_type(claims.typed(jtl.SessionClaims).get("tenantSlug"), str | None)
+    assert_type(claims.typed(jtl.AppClaims)["aud"], str | list[str])
+    assert_type(claims.typed(jtl.AppClaims).get("urn:jtl:tenant_id"), str | None)
+    claims.typed(jtl.SessionClaims)["sub"]  # type: ignore[typeddict-item]
+
+
+def oauth_says(claims: Claims) -> None:
+    assert_type(claims.typed(oauth.AccessTokenClaims)["client_id"], str)
+    assert_type(claims.typed(oauth.AccessTokenClaims).get("amr"), list[str] | None)
+    assert_type(claims.typed(oauth.OtherAccessTokenClaims).get("azp"), str | None)
+    assert_type(claims.typed(oauth.OpaqueTokenClaims).get("username"), str | None)
+    claims.typed(oauth.OpaqueTokenClaims)["user"]  # type: ignore[typeddict-item]
+
+
+def a_typeddict_is_no_other(claims: Claims) -> shopify.AdminClaims:
+    return claims.typed(whatalo.SessionClaims)  # type: ignore[return-value]
 
 
 # --- Settings --------------------------------------------------------------------------------------------------------
@@ -174,6 +224,23 @@ async def verifiers_take_settings_and_texts(settings: SignedTokens, verifier: Ve
 
 def a_verifier_of_one_kind_is_one_of_any(verifier: Verifier[SignedTokens]) -> Verifier[Any]:
     return verifier
+
+
+def verifiers_know_their_kinds(signed: SignedTokens, opaque: OpaqueTokens) -> None:
+    assert_type(Verifier(opaque), Verifier[OpaqueTokens])
+    assert_type(Verifier(signed, opaque), Verifier[SignedTokens | OpaqueTokens])
+    assert_type(Verifier(signed, opaque).kinds, tuple[SignedTokens | OpaqueTokens, ...])
+    assert_type(Verifier(whatalo.session_tokens(client_id="c", client_secret="s")), Verifier[SignedTokens])
+    assert_type(whatalo.access_tokens(client_id="c", client_secret="s", audience="a"), OpaqueTokens)
+    assert_type(oauth.opaque_access_tokens("i", "a", client_id="c", client_secret="s"), OpaqueTokens)
+
+
+def a_verifier_of_one_kind_is_one_of_either(
+    one: Verifier[SignedTokens], either: Verifier[SignedTokens | OpaqueTokens]
+) -> tuple[Verifier[SignedTokens | OpaqueTokens], Verifier[SignedTokens], Verifier[OpaqueTokens]]:
+    narrow: Verifier[SignedTokens] = either  # type: ignore[assignment]
+    other: Verifier[OpaqueTokens] = one  # type: ignore[assignment]
+    return one, narrow, other
 
 
 async def denylists_revoke(denylist: Denylist, claims: Claims) -> None:
@@ -289,6 +356,53 @@ def doors_of_wsgi(app: WSGIApplication, flask: Flask, verifier: Verifier[SignedT
     bearerguard.flask.init_app(app, bearerguard.wsgi.BearerMiddleware, verifier=verifier)  # type: ignore[arg-type]
 
 
+SIGNED = Verifier(SignedTokens(keys=KEYS, algorithms=HS, issuer="iss", audience="aud"))
+OPAQUE = Verifier(OpaqueTokens(issuer="https://id.example.com", client_id="c", client_secret="s", audience="aud"))
+EITHER = Verifier(*SIGNED.kinds, *OPAQUE.kinds)
+
+
+def doors_of_asgi_take_their_own_sort(app: ASGIApp, starlette: Starlette, fastapi: FastAPI) -> None:
+    for verifier in (SIGNED, OPAQUE, EITHER):
+        bearerguard.asgi.BearerMiddleware(app, verifier)
+    bearerguard.asgi.SessionTokenMiddleware(app, SIGNED)
+    bearerguard.asgi.SessionTokenMiddleware(app, OPAQUE)  # type: ignore[arg-type]
+    bearerguard.asgi.SessionTokenMiddleware(app, EITHER)  # type: ignore[arg-type]
+    bearerguard.asgi.IntrospectionMiddleware(app, OPAQUE)
+    bearerguard.asgi.IntrospectionMiddleware(app, SIGNED)  # type: ignore[arg-type]
+    bearerguard.asgi.IntrospectionMiddleware(app, EITHER)  # type: ignore[arg-type]
+    starlette.add_middleware(bearerguard.asgi.IntrospectionMiddleware, verifier=OPAQUE)
+    starlette.add_middleware(bearerguard.asgi.IntrospectionMiddleware, verifier=SIGNED)  # type: ignore[arg-type]
+    fastapi.add_middleware(bearerguard.asgi.SessionTokenMiddleware, verifier=SIGNED)
+    fastapi.add_middleware(bearerguard.asgi.SessionTokenMiddleware, verifier=OPAQUE)  # type: ignore[arg-type]
+
+
+def doors_of_asgi_stand_on_routes_and_mounts(view: Callable[[Request], Awaitable[Response]]) -> None:
+    door = Middleware(bearerguard.asgi.SessionTokenMiddleware, verifier=SIGNED, exempt=("/health",))
+    Starlette(routes=[Route("/", view, middleware=[door]), Mount("/", routes=[], middleware=[door])], middleware=[door])
+    Middleware(bearerguard.asgi.SessionTokenMiddleware, verifier=OPAQUE)  # type: ignore[arg-type]
+    Middleware(bearerguard.asgi.IntrospectionMiddleware, verifier=SIGNED)  # type: ignore[arg-type]
+    Middleware(bearerguard.asgi.SessionTokenMiddleware)  # type: ignore[call-arg]
+
+
+def doors_of_wsgi_take_their_own_sort(app: WSGIApplication, flask: Flask) -> None:
+    for verifier in (SIGNED, OPAQUE, EITHER):
+        bearerguard.wsgi.BearerMiddleware(app, verifier)
+    bearerguard.wsgi.SessionTokenMiddleware(app, SIGNED)
+    bearerguard.wsgi.SessionTokenMiddleware(app, OPAQUE)  # type: ignore[arg-type]
+    bearerguard.wsgi.IntrospectionMiddleware(app, OPAQUE)
+    bearerguard.wsgi.IntrospectionMiddleware(app, SIGNED)  # type: ignore[arg-type]
+    bearerguard.wsgi.IntrospectionMiddleware(app, EITHER)  # type: ignore[arg-type]
+    bearerguard.flask.init_app(flask, bearerguard.wsgi.IntrospectionMiddleware, verifier=OPAQUE)
+    bearerguard.flask.init_app(flask, bearerguard.wsgi.IntrospectionMiddleware, verifier=SIGNED)  # type: ignore[arg-type]
+    bearerguard.flask.init_app(flask, bearerguard.wsgi.SessionTokenMiddleware, verifier=EITHER)  # type: ignore[arg-type]
+
+
+def doors_of_asgi_take_applications_of_other_frameworks(litestar: Litestar, quart: Quart) -> None:
+    bearerguard.asgi.SessionTokenMiddleware(litestar, SIGNED)
+    bearerguard.asgi.SessionTokenMiddleware(quart.asgi_app, SIGNED)
+    bearerguard.wsgi.SessionTokenMiddleware(litestar, SIGNED)  # type: ignore[arg-type]
+
+
 def an_asgi_door_takes_no_wsgi_application(app: WSGIApplication, verifier: Verifier[SignedTokens]) -> None:
     bearerguard.asgi.BearerMiddleware(app, verifier)  # type: ignore[arg-type]
 
@@ -311,6 +425,55 @@ def what_is_for_tests_has_types(
     with provider.serve() as served:
         assert_type(served.issue(user="anna"), str)
         served.fail("explode")  # type: ignore[arg-type]
+
+
+# --- FastAPI's parameters --------------------------------------------------------------------------------------------
+
+Session = Annotated[whatalo.SessionClaims, Depends(bearerguard.fastapi.claims_as(whatalo.SessionClaims))]
+
+
+def claims_are_parameters(fastapi: FastAPI) -> None:
+    @fastapi.get("/")
+    async def view(
+        session: Session,
+        staff: Annotated[shopify.AdminClaims, Security(bearerguard.fastapi.claims_as(shopify.AdminClaims), scopes=[])],
+    ) -> str:
+        assert_type(session, whatalo.SessionClaims)
+        assert_type(session["storeId"], str)
+        assert_type(staff["sid"], str)
+        session["sid"]  # type: ignore[typeddict-item]
+        return session["storeId"]
+
+    @fastapi.websocket("/live")
+    async def live(websocket: WebSocket, session: Session) -> None:
+        await websocket.send_text(session["jti"])
+
+    fastapi.dependency_overrides[bearerguard.fastapi.claims_as(whatalo.SessionClaims)] = dict
+
+
+async def claims_as_gives_what_it_takes() -> None:
+    ask = bearerguard.fastapi.claims_as(jtl.AppClaims, kind="jtl.app")
+    assert_type(await ask(), jtl.AppClaims)
+    other: Callable[..., Awaitable[jtl.SessionClaims]] = ask  # type: ignore[assignment]
+    bearerguard.fastapi.claims_as()  # type: ignore[call-arg]
+    bearerguard.fastapi.claims_as("whatalo.session")  # type: ignore[arg-type]
+    bearerguard.fastapi.claims_as(jtl.AppClaims, "jtl.app")  # type: ignore[call-arg]
+    bearerguard.fastapi.claims_as(jtl.AppClaims, kind=jtl)  # type: ignore[arg-type]
+    await other()
+
+
+# --- Views of other frameworks ---------------------------------------------------------------------------------------
+
+
+@requires_scope("read:orders")
+def in_django(request: HttpRequest, number: int) -> HttpResponse:
+    return HttpResponse(number)
+
+
+def guards_keep_the_signatures_of_views_of_django(request: HttpRequest) -> None:
+    assert_type(in_django(request, 5), HttpResponse)
+    in_django(request)  # type: ignore[call-arg]
+    in_django(request, number="five")  # type: ignore[arg-type]
 
 
 # --- Errors ----------------------------------------------------------------------------------------------------------

@@ -17,6 +17,10 @@ class Door(Protocol):
         """Whether a guard must say which kind of token it means."""
         ...
 
+    def kinds_of_shape(self, shape: type[object]) -> frozenset[str]:
+        """The names of the kinds of token whose claims are of this TypedDict."""
+        ...
+
     def raised(self, error: AuthError | Unavailable, scopes: tuple[str, ...] = ()) -> Exception:
         """`error` as the framework below the door wants it raised."""
         ...

@@ -63,6 +63,10 @@ class Doorway:
         """Whether a guard must say which kind of token it means."""
         return self.verifier.kinds_must_be_named
 
+    def kinds_of_shape(self, shape: type[object]) -> frozenset[str]:
+        """The names of the kinds whose claims are of this TypedDict."""
+        return frozenset(kind.name for kind in self.verifier.kinds if kind.claims_type is shape)
+
     def is_exempt(self, head: Head) -> bool:
         """Whether the path is one that needs no token."""
         return self.has_exempt and self._exempt.covers(head.path)

@@ -1,4 +1,4 @@
-"""What FastAPI shows of guarded routes: the lock, the scopes, and the answers that a refusal gives.
+"""For FastAPI: claims as parameters, and what it shows of guarded routes: the lock, the scopes, the refusals.
 
 ```python
 app = FastAPI(responses=bearerguard.fastapi.RESPONSES)
@@ -6,17 +6,22 @@ app = FastAPI(responses=bearerguard.fastapi.RESPONSES)
 """
 
 import inspect
-from collections.abc import Callable
-from typing import Annotated, Any
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Security
 from fastapi.openapi.models import HTTPBearer
+from fastapi.security import SecurityScopes
 from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection
 
 from .access import current_access
+from .errors import SettingsError
+from .requirements import shaped_claims
 
-__all__ = ["RESPONSES", "BearerToken"]
+__all__ = ["RESPONSES", "BearerToken", "claims_as"]
+
+_Shape = TypeVar("_Shape")
 
 _REFUSAL: dict[str, Any] = {
     "type": "object",
@@ -39,9 +44,10 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
 class BearerToken(SecurityBase):
     """The security scheme of guarded routes; it asks what their guard asks, before the body is validated."""
 
+    model = HTTPBearer(description="A bearer token")
+    scheme_name = "BearerToken"
+
     def __init__(self, check: Callable[[Any], object]) -> None:
-        self.model = HTTPBearer(description="A bearer token")
-        self.scheme_name = "BearerToken"
         self._check = check
 
     async def __call__(self, _: HTTPConnection) -> None:
@@ -53,3 +59,45 @@ def security_parameter(name: str, check: Callable[[Any], object], scopes: tuple[
     """The parameter that makes FastAPI document and ask a guard."""
     annotation = Annotated[None, Security(BearerToken(check), scopes=list(scopes))]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation)
+
+
+def claims_as(shape: type[_Shape], *, kind: str | None = None) -> Callable[..., Awaitable[_Shape]]:
+    """The claims of the request as the TypedDict of their preset, for a parameter.
+
+    ```python
+    Session = Annotated[whatalo.SessionClaims, Depends(claims_as(whatalo.SessionClaims))]
+
+
+    @app.get("/installation")
+    async def installation(session: Session) -> dict[str, str]:
+        return {"store": session["storeId"]}
+    ```
+
+    It guards its route as well: a token of another kind is 403, and no token is 401. Scopes that `Security(...,
+    scopes=[...])` names are asked for. Where several kinds of a verifier have this TypedDict, `kind` says which one.
+    Two calls with the same arguments are equal, so `app.dependency_overrides` finds it.
+    """
+    if not hasattr(shape, "__required_keys__"):
+        raise SettingsError("claims_as takes the TypedDict of a preset; write claims_as(whatalo.SessionClaims)")
+    return _ClaimsAs(shape, kind)
+
+
+class _ClaimsAs(SecurityBase, Generic[_Shape]):
+    """A dependency, the same for the same TypedDict: FastAPI asks it once for each request and set of scopes."""
+
+    model = BearerToken.model
+    scheme_name = BearerToken.scheme_name
+
+    def __init__(self, shape: type[_Shape], kind: str | None) -> None:
+        self._asked = (shape, kind)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _ClaimsAs) and self._asked == other._asked
+
+    def __hash__(self) -> int:
+        return hash(self._asked)
+
+    async def __call__(self, _: HTTPConnection, asked: SecurityScopes) -> _Shape:
+        """The claims, where the token is of this kind and grants what is asked."""
+        shape, kind = self._asked
+        return shaped_claims(current_access(), shape, kind=kind, scopes=tuple(asked.scopes))

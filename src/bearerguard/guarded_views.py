@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from types import FrameType
 from typing import Any, TypeVar
@@ -35,7 +35,7 @@ def was_guarded_too_late(view: View) -> bool:
     if _found(_decorated, view) is not None:
         return True
     guarded = _found(_renamed, view)
-    named = getattr(view, "__globals__", {}).get(getattr(view, "__qualname__", ""))
+    named = _globals_of(view).get(getattr(view, "__qualname__", ""))
     if guarded is None or named is view:
         return False
     return named in guarded if named is not None else not guarded
@@ -76,6 +76,13 @@ def _wrapped_in(view: Any) -> Iterator[Any]:
         yield view
 
 
+def _globals_of(view: View) -> Mapping[str, Any]:
+    """The names of the module that a view, or what it was made from, was written in."""
+    *_, written = (view, *_wrapped_in(view))
+    found: Mapping[str, Any] = getattr(written, "__globals__", {})
+    return found
+
+
 def _note_origin(view: View, guarded: View) -> None:
     """Remember what `guarded` was made from, for a route that may have taken it before."""
     on_purpose = _has_its_name_already(view)
@@ -92,7 +99,7 @@ def _has_its_name_already(view: View) -> bool:
     """Whether `view` stands under its name where it was defined; a decorator is called before a view gets there."""
     name, scope = getattr(view, "__name__", ""), getattr(view, "__qualname__", "").rpartition(".<locals>.")[0]
     if not scope:
-        return getattr(view, "__globals__", {}).get(name) is view
+        return _globals_of(view).get(name) is view
     caller: FrameType | None = sys._getframe()
     while caller is not None and caller.f_code.co_qualname != scope:
         caller = caller.f_back

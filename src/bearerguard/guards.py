@@ -11,9 +11,11 @@ async def orders(): ...
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import inspect
 import re
+import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -110,7 +112,7 @@ def _wrapped(view: View, requirement: Requirement) -> View:
     called = called_function(view)
     if inspect.isasyncgenfunction(called):
         guarded = _around_async_generator(view, requirement)
-    elif inspect.iscoroutinefunction(called):
+    elif _is_coroutine_function(called):
         guarded = _around_coroutine(view, requirement)
     else:
         guarded = _around_function(view, requirement)
@@ -122,6 +124,13 @@ def _wrapped(view: View, requirement: Requirement) -> View:
     signature = documented_signature(view, requirement.check, requirement.scopes)
     guarded.__signature__ = signature  # type: ignore[attr-defined]
     return guarded
+
+
+def _is_coroutine_function(called: View) -> bool:
+    """Whether calling it gives a coroutine, also where it only says so, as Django's class-based views do."""
+    # Before Python 3.12 such a mark is one of asyncio's, which inspect does not know; from 3.14 on asyncio knows none.
+    asks = asyncio.iscoroutinefunction if sys.version_info < (3, 12) else inspect.iscoroutinefunction
+    return asks(called)
 
 
 class _GuardedApplication:

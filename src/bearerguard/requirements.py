@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 from .access import NO_DOOR, Access
 from .errors import InsufficientScope, MissingToken, SettingsError
+
+_Shape = TypeVar("_Shape")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,19 @@ def _of_kind(error: InsufficientScope, access: Access) -> InsufficientScope:
     error.kind = None if access.claims is None else access.claims.kind
     return error
 
+
+def shaped_claims(access: Access | None, shape: type[_Shape], *, kind: str | None, scopes: tuple[str, ...]) -> _Shape:
+    """The claims of `access` as `shape`, where its token is of a kind that has this TypedDict and grants `scopes`."""
+    if access is None:
+        raise RuntimeError(NO_DOOR)
+    kinds = access.door.kinds_of_shape(shape) if kind is None else frozenset({kind})
+    if len(kinds) > 1 and access.door.kinds_must_be_named:
+        raise SettingsError(f"{NAME_ONE_OF_SHAPE}: claims_as({shape.__name__}, kind={min(kinds)!r})")
+    claims = Requirement(every=scopes, kinds=kinds).check(access).claims
+    return claims.typed(shape)  # type: ignore[union-attr]
+
+
+NAME_ONE_OF_SHAPE = "several kinds of token of this verifier have these claims, and any of them would pass; write"
 
 NAME_A_KIND = (
     "this verifier takes several kinds of token, and the guard does not say which one may pass; "

@@ -13,9 +13,9 @@ HIDDEN_ARGUMENT = "bearerguard_access"
 
 
 class _DocumentedSignature(inspect.Signature):
-    """A signature that gains a security dependency once FastAPI is in the process.
+    """A signature that has a security dependency for FastAPI, and none for other frameworks in the same process.
 
-    A view may be guarded before fastapi is imported, so that is looked at when the signature is read.
+    A view may be guarded before fastapi is imported, so who reads is looked at when the signature is read.
     """
 
     __slots__ = ("_check", "_scopes")
@@ -30,22 +30,27 @@ class _DocumentedSignature(inspect.Signature):
     def parameters(self) -> MappingProxyType[str, inspect.Parameter]:
         """The view's own parameters, and the guard's where FastAPI may read it."""
         own = super().parameters
-        if "fastapi" not in sys.modules or not hasattr(self, "_check") or _is_read_by_mcp():
+        if "fastapi" not in sys.modules or not hasattr(self, "_check") or not _fastapi_reads():
             return own
         from .fastapi import security_parameter
 
         return MappingProxyType(_with_keyword(own, security_parameter(HIDDEN_ARGUMENT, self._check, self._scopes)))
 
 
-def _is_read_by_mcp() -> bool:
-    """Whether an MCP server registers this view as a tool: whatever it reads here, its callers would have to send."""
-    reader: FrameType | None = sys._getframe(2)
-    while reader is not None:
-        package = str(reader.f_globals.get("__name__", "")).partition(".")[0]
-        if package in ("fastapi", "mcp", "fastmcp"):
-            return package != "fastapi"
+def _fastapi_reads() -> bool:
+    """Whether FastAPI, or a package that extends it and is named so, asks for a signature, and nobody else."""
+    reader: FrameType | None = sys._getframe(1)
+    while reader is not None and _name_of(reader) in _GO_BETWEENS:
         reader = reader.f_back
-    return False
+    return reader is not None and _name_of(reader).startswith("fastapi")
+
+
+def _name_of(frame: FrameType) -> str:
+    name: str = frame.f_globals.get("__name__", "")
+    return name
+
+
+_GO_BETWEENS = (__name__, "inspect", "functools", "typing")
 
 
 def _with_keyword(own: Mapping[str, inspect.Parameter], added: inspect.Parameter) -> dict[str, inspect.Parameter]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
 from hashlib import sha256
+from typing import Any, TypeAlias
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from .. import sinks
 from ..access import Access, enter, leave
@@ -18,14 +19,17 @@ from ..errors import AuthError, SettingsError, Unavailable
 from ..rules.credentials import Presented
 from ..settings import Kind, ProtectedResource
 from ..verifier import Verifier
-from ..views import check_guard_order
+from ..views import Boundary, check_guard_order
 from .answers import http_exception, write_page, write_refusal
 from .head import AsgiHead, forget_method_overrides, hide_query, private, scope_path
 from .users import attach
 from .websocket_watch import WebSocketWatch
 
+Application: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
+"""An ASGI application of any framework; each has types of its own for what it is handed."""
 
-class BearerMiddleware:
+
+class BearerMiddleware(Boundary):
     """Lets requests pass that carry a good token of any kind that `verifier` takes.
 
     ```python
@@ -40,7 +44,7 @@ class BearerMiddleware:
 
     def __init__(
         self,
-        app: ASGIApp,
+        app: Application,
         verifier: Verifier[Kind],
         *,
         exempt: Iterable[str] = (),
@@ -172,7 +176,8 @@ class BearerMiddleware:
 
     def _check_order(self, scope: Scope) -> None:
         """SettingsError, on every request, while a guard stands where it guards nothing."""
-        check_guard_order((scope.get("app"), self.app), kinds_must_be_named=self._doorway.kinds_must_be_named)
+        named = self._doorway.kinds_must_be_named
+        check_guard_order(self, self.app, scope.get("app"), kinds_must_be_named=named)
         self._order_is_checked = True
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -197,6 +202,7 @@ class _Below:
         self._doorway = doorway
         self._is_http = is_http
         self.kinds_must_be_named = doorway.kinds_must_be_named
+        self.kinds_of_shape = doorway.kinds_of_shape
 
     def raised(self, error: AuthError | Unavailable, scopes: tuple[str, ...] = ()) -> Exception:
         """An HTTPException too, for a request; as it is for a WebSocket, whose door closes it."""

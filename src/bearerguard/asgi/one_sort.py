@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from starlette.types import ASGIApp
-
 from ..doorway import Preflight, only_opaque, only_signed
 from ..settings import OpaqueTokens, ProtectedResource, SignedTokens
 from ..verifier import Verifier
-from .door import BearerMiddleware
+from .door import Application, BearerMiddleware
 
 
 class SessionTokenMiddleware(BearerMiddleware):
@@ -24,7 +22,7 @@ class SessionTokenMiddleware(BearerMiddleware):
 
     def __init__(
         self,
-        app: ASGIApp,
+        app: Application,
         verifier: Verifier[SignedTokens],
         *,
         exempt: Iterable[str] = (),
@@ -58,7 +56,7 @@ class IntrospectionMiddleware(BearerMiddleware):
 
     def __init__(
         self,
-        app: ASGIApp,
+        app: Application,
         verifier: Verifier[OpaqueTokens],
         *,
         exempt: Iterable[str] = (),

@@ -14,7 +14,13 @@ from ..keys import JwksKeys, SharedSecrets, StaticKeys
 from ..settings import OpaqueTokens, SignedTokens
 from . import OpaqueOverrides, Overrides, access_token_rules, audience_or_clients
 
-__all__ = ["AccessTokenClaims", "OpaqueTokenClaims", "jwt_access_tokens", "opaque_access_tokens"]
+__all__ = [
+    "AccessTokenClaims",
+    "OpaqueTokenClaims",
+    "OtherAccessTokenClaims",
+    "jwt_access_tokens",
+    "opaque_access_tokens",
+]
 
 _ASYMMETRIC = (
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519",
@@ -24,14 +30,33 @@ _SAMPLE = {"sub": "user-4711", "client_id": "orders-web", "iat": 1_800_000_000, 
 
 
 class AccessTokenClaims(TypedDict):
-    """What an access token says; one that follows RFC 9068 also has `sub`, `client_id`, `iat` and `jti`."""
+    """What an access token says that follows RFC 9068."""
+
+    iss: str
+    exp: float
+    sub: str
+    client_id: str
+    iat: float
+    jti: str
+    aud: NotRequired[str | list[str]]
+    nbf: NotRequired[float]
+    scope: NotRequired[str]
+    auth_time: NotRequired[float]
+    acr: NotRequired[str]
+    amr: NotRequired[list[str]]
+
+
+class OtherAccessTokenClaims(TypedDict):
+    """What an access token of another make says (`rfc9068=False`)."""
 
     iss: str
     exp: float
     aud: NotRequired[str | list[str]]
     sub: NotRequired[str]
     client_id: NotRequired[str]
+    azp: NotRequired[str]
     iat: NotRequired[float]
+    nbf: NotRequired[float]
     jti: NotRequired[str]
     scope: NotRequired[str]
 
@@ -86,8 +111,8 @@ def jwt_access_tokens(
         scopes="scope",
         user="sub",
         rules=_RFC_9068 if rfc9068 else _NO_ID_TOKEN,
-        claims_type=AccessTokenClaims,
         sample=_SAMPLE,
+        claims_type=AccessTokenClaims if rfc9068 else OtherAccessTokenClaims,
         **(Overrides(name="oauth.jwt") | overrides),
     )
 

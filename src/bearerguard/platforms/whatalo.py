@@ -37,10 +37,10 @@ _ACCESS = {
 
 
 class SessionClaims(TypedDict):
-    """What a session token says."""
+    """What a session token says. All of it is documented; only what is checked is sure to be there."""
 
     iss: str
-    aud: str
+    aud: str | list[str]
     sub: str
     exp: float
     iat: float

@@ -16,7 +16,7 @@ from ..errors import AuthError, Unavailable
 from ..rules.credentials import Presented
 from ..settings import Kind, ProtectedResource
 from ..verifier import Verifier
-from ..views import check_guard_order
+from ..views import Boundary, check_guard_order
 from .answers import http_exception, written_page, written_refusal
 from .head import WsgiHead, environ_path, forget_method_overrides, hide_query, private
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _ACCESS = "bearerguard.access"
 
 
-class BearerMiddleware:
+class BearerMiddleware(Boundary):
     """Lets requests pass that carry a good token of any kind that `verifier` takes.
 
     ```python
@@ -150,7 +150,8 @@ class BearerMiddleware:
 
     def _check_order(self) -> None:
         """SettingsError, on every request, while a guard stands where it guards nothing."""
-        check_guard_order((self.application,), kinds_must_be_named=self._doorway.kinds_must_be_named)
+        named = self._doorway.kinds_must_be_named
+        check_guard_order(self, self.app, self.application, kinds_must_be_named=named)
         self._order_is_checked = True
 
 
@@ -183,6 +184,7 @@ class _Below:
     def __init__(self, doorway: Doorway) -> None:
         self._doorway = doorway
         self.kinds_must_be_named = doorway.kinds_must_be_named
+        self.kinds_of_shape = doorway.kinds_of_shape
 
     def raised(self, error: AuthError | Unavailable, scopes: tuple[str, ...] = ()) -> Exception:
         """An HTTPException of werkzeug too."""
