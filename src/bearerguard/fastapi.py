@@ -40,7 +40,7 @@ class BearerToken(SecurityBase):
     """The security scheme of guarded routes; it asks what their guard asks, before the body is validated."""
 
     def __init__(self, check: Callable[[Any], object]) -> None:
-        self.model = HTTPBearer(description="A bearer token")
+        self.model: HTTPBearer = HTTPBearer(description="A bearer token")
         self.scheme_name = "BearerToken"
         self._check = check
 
