@@ -9,12 +9,16 @@ import inspect
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from fastapi import Security
-from fastapi.openapi.models import HTTPBearer
-from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection
 
 from .access import current_access
+from .extras import brought_by
+
+with brought_by("fastapi"):
+    from fastapi import Security
+    from fastapi.openapi.models import HTTPBearer
+    from fastapi.openapi.models import SecurityBase as SecurityScheme
+    from fastapi.security.base import SecurityBase
 
 __all__ = ["RESPONSES", "BearerToken"]
 
@@ -40,7 +44,7 @@ class BearerToken(SecurityBase):
     """The security scheme of guarded routes; it asks what their guard asks, before the body is validated."""
 
     def __init__(self, check: Callable[[Any], object]) -> None:
-        self.model: HTTPBearer = HTTPBearer(description="A bearer token")
+        self.model: SecurityScheme = HTTPBearer(description="A bearer token")
         self.scheme_name = "BearerToken"
         self._check = check
 
