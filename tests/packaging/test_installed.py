@@ -15,8 +15,6 @@ from tests.packaging.venvs import Venv
 from tests.servers import RedisServer, open_redis, own_redis_names
 
 _SENTENCE = re.compile(r'(bearerguard\.\w+) needs [\w.]+, which comes with an extra: install "bearerguard\[(\w+)\]"')
-# redis-py finds the one by itself; the other brings a server that stands behind the ASGI door.
-_WITHOUT_A_MODULE = {"hiredis", "mcp"}
 
 
 @pytest.fixture(scope="module")
@@ -26,10 +24,16 @@ def redis_server() -> Iterator[RedisServer]:
     server.close()
 
 
-def modules_that_cannot_be_imported(where: Venv) -> dict[str, str]:
-    """Their names, and what is said."""
-    said: dict[str, str] = json.loads(where.use("modules"))
-    return said
+def what_importing_says(where: Venv) -> dict[str, str | None]:
+    """What is said when each of our modules is imported; nothing where it can be. pytest alone loads its plugin."""
+    said: dict[str, str | None] = json.loads(where.use("modules"))
+    return {module: sentence for module, sentence in said.items() if module != "bearerguard.testing.plugin"}
+
+
+def extra_for(module: str) -> str | None:
+    """The extra that a module is for: the one of its own name, or of its package's."""
+    name = f"{module}.".split(".")[1]
+    return name if name in EXTRAS else None
 
 
 # --- Without any extra -----------------------------------------------------------------------------------------------
@@ -53,11 +57,22 @@ def test_works_without_any_extra(plain: Venv) -> None:
 
 
 def test_says_which_extra_a_module_needs(plain: Venv) -> None:
-    said = modules_that_cannot_be_imported(plain)
-    matches = {module: _SENTENCE.fullmatch(sentence) for module, sentence in said.items()}
-    assert {module: match and match[2] for module, match in matches.items()} == {
-        f"bearerguard.{extra}": extra for extra in EXTRAS if extra not in _WITHOUT_A_MODULE
-    }
+    said = what_importing_says(plain)
+    refused = {module: sentence for module, sentence in said.items() if sentence is not None}
+    assert refused.keys() == {module for module in said if extra_for(module) is not None}
+    for module, sentence in refused.items():
+        match = _SENTENCE.fullmatch(sentence)
+        assert match, sentence
+        assert match[1].removeprefix("bearerguard.") == match[2] == extra_for(module)
+
+
+def test_brings_the_commands_that_the_project_names_and_each_says_how_it_is_used(plain: Venv) -> None:
+    code = "import importlib.metadata as m; print(*m.distribution('bearerguard').entry_points.select().names)"
+    commands = PROJECT.get("scripts", {}).keys()
+    assert {*plain.says(code).split()} == commands
+    for command in commands:
+        told = plain.ends(plain.programs / command, "--help")
+        assert (told.returncode, told.stderr, command in told.stdout) == (0, "", True)
 
 
 # --- With extras -----------------------------------------------------------------------------------------------------
@@ -73,12 +88,13 @@ def test_an_extra_brings_all_that_it_needs(with_extra: Venv) -> None:
 
 
 def test_an_extra_brings_its_module(extra: str, with_extra: Venv) -> None:
-    assert f"bearerguard.{extra}" not in modules_that_cannot_be_imported(with_extra)
+    said = what_importing_says(with_extra)
+    assert {module: sentence for module, sentence in said.items() if sentence and extra_for(module) == extra} == {}
 
 
 def test_all_extras_go_together(with_all: Venv) -> None:
     assert "No broken requirements" in with_all.pip("check")
-    assert modules_that_cannot_be_imported(with_all) == {}
+    assert {*what_importing_says(with_all).values()} == {None}
 
 
 # --- For those who write against it ----------------------------------------------------------------------------------

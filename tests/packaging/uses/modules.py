@@ -1,4 +1,4 @@
-"""Imports every module that was installed, and prints as JSON what is said of those that cannot be."""
+"""Imports every module that was installed, and prints as JSON what was said, or null."""
 
 from __future__ import annotations
 
@@ -24,5 +24,4 @@ def said_of(name: str) -> str | None:
 
 
 if __name__ == "__main__":
-    found = {name: said_of(name) for name in modules()}
-    print(json.dumps({name: said for name, said in found.items() if said is not None}))
+    print(json.dumps({name: said_of(name) for name in modules()}))
