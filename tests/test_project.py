@@ -87,3 +87,20 @@ def test_the_version_is_written_in_one_place() -> None:
 def test_the_changelog_begins_with_this_version() -> None:
     (first, *_) = re.findall(r"^## \[?([\w.]+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert first in (PROJECT["version"], "Unreleased")
+
+
+# --- Environments ----------------------------------------------------------------------------------------------------
+
+
+def test_the_docs_say_what_every_environment_is_for() -> None:
+    said = (ROOT / "docs" / "development.md").read_text()
+    rows = {
+        name for row in re.findall(r"^\| (`[^|]+) \|", said, re.MULTILINE) for name in re.findall(r"`([\w-]+)`", row)
+    }
+    named = {section.removeprefix("testenv:") for section in TOX.sections() if section.startswith("testenv:")}
+    assert named - rows == set()
+
+
+def test_every_extra_has_a_script_that_uses_it() -> None:
+    scripts = {path.stem for path in (ROOT / "tests" / "packaging" / "uses").glob("*.py")}
+    assert EXTRAS.keys() - scripts == set()
