@@ -83,6 +83,17 @@ def says_503_where_nobody_answers() -> None:
     assert refusal(ProviderUnavailable, credentials.token)
 
 
+def mints_for_the_tests_of_apps() -> None:
+    """And without pytest."""
+    from bearerguard.testing import authenticated_as, mint
+    from tests.packaging.uses.asking import session_verifier
+
+    with session_verifier() as verifier:
+        assert verifier.verify(mint(verifier, tenant="str_2")).tenant == "str_2"
+        with authenticated_as(verifier, tenant="str_3") as claims:
+            assert claims.tenant == "str_3"
+
+
 def refusal(expected, asked) -> bool:  # type: ignore[no-untyped-def]
     """Whether that is refused as expected."""
     try:
@@ -99,3 +110,4 @@ if __name__ == "__main__":
     stands_before_wsgi_applications()
     verifies_with_public_keys()
     says_503_where_nobody_answers()
+    mints_for_the_tests_of_apps()
