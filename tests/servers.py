@@ -371,7 +371,7 @@ def uvicorn_server(
     """Serve the ASGI app "module:attr" by uvicorn, with options such as `"--factory"`."""
     port = free_port()
     command = ["uvicorn", app, "--host", _LOOPBACK, "--port", str(port), "--workers", str(workers), *options]
-    with _serving(port, [sys.executable, "-m", *command], env, cwd) as server:
+    with serving(port, [sys.executable, "-m", *command], env, cwd) as server:
         yield server
 
 
@@ -383,7 +383,7 @@ def gunicorn_server(
     port = free_port()
     # The control socket would be one file in the user's home for all servers.
     command = ["gunicorn", "--bind", f"{_LOOPBACK}:{port}", "--workers", str(workers), "--no-control-socket"]
-    with _serving(port, [sys.executable, "-m", *command, *options, app], env, cwd) as server:
+    with serving(port, [sys.executable, "-m", *command, *options, app], env, cwd) as server:
         yield server
 
 
@@ -391,12 +391,15 @@ def gunicorn_server(
 def werkzeug_server(app: str, *, env: Mapping[str, str] | None = None, cwd: Path = _ROOT) -> Iterator[AppServer]:
     """Serve the WSGI app "module:attr" by werkzeug's development server, with threads."""
     port = free_port()
-    with _serving(port, [sys.executable, "-c", _RUN_WERKZEUG, _LOOPBACK, str(port), app], env, cwd) as server:
+    with serving(port, [sys.executable, "-c", _RUN_WERKZEUG, _LOOPBACK, str(port), app], env, cwd) as server:
         yield server
 
 
 @contextmanager
-def _serving(port: int, command: Sequence[str], env: Mapping[str, str] | None, cwd: Path) -> Iterator[AppServer]:
+def serving(
+    port: int, command: Sequence[str], env: Mapping[str, str] | None = None, cwd: Path = _ROOT
+) -> Iterator[AppServer]:
+    """What a command serves on that port, once it does."""
     with tempfile.TemporaryDirectory(prefix="bearerguard-") as home:
         process = Process(command, log=Path(home, "log"), env={"PYTHONUNBUFFERED": "1", **(env or {})}, cwd=cwd)
         try:

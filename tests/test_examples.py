@@ -7,6 +7,7 @@ import hmac
 import importlib
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -25,7 +26,7 @@ from starlette.testclient import TestClient
 from tests.doors import Answer, Ask, ask_asgi, ask_server, ask_wsgi, bearer
 from tests.minting import OLD_SECRET, SECRET, SigningKey, mint, private_key, public_jwk
 from tests.scripted_provider import ScriptedProvider, json_answer
-from tests.servers import gunicorn_server, uvicorn_server, werkzeug_server
+from tests.servers import free_port, gunicorn_server, serving, uvicorn_server, werkzeug_server
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 NOBODY_LISTENS = "redis://127.0.0.1:1/0"
@@ -281,6 +282,31 @@ def test_answers_503_where_its_store_is_down(example: Example, monkeypatch: pyte
         ask = asks_of(app)
         answered = [ask(Ask("/health")), ask(Ask(example.home, [bearer(token)])), ask(uninstalled)]
     assert [answer.status for answer in answered] == [200, 503, 503]
+
+
+# --- As the README has them ------------------------------------------------------------------------------------------
+
+README = (EXAMPLES / "README.md").read_text()
+COMMANDS = re.findall(r"^\$ ((?:uvicorn|flask) .*)$", README, re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_is_served_by_the_command_of_the_readme(command: str, tmp_path: Path) -> None:
+    port, (program, *arguments) = free_port(), command.split()
+    environment = {
+        "JTL_CLIENT_ID": "ours",
+        "JTL_CLIENT_SECRET": SECRET,
+        "DATABASE_URL": f"sqlite:///{tmp_path / 't.db'}",
+    }
+    with serving(port, [sys.executable, "-m", program, *arguments, "--port", str(port)], environment):
+        assert ask_server(port, Ask("/health")).json() == {"status": "ok"}
+
+
+@pytest.mark.parametrize("path", sorted({*EXAMPLES.glob("*.py"), *(path.parent for path in EXAMPLES.glob("*/app.py"))}))
+def test_every_example_is_in_the_readme_and_tried(path: Path) -> None:
+    assert f"[{path.name}]({path.name}" in README
+    tests = [each for each in EXAMPLES.parent.joinpath("tests").rglob("test_*.py") if each.name != "test_docs.py"]
+    assert [each.name for each in tests if re.search(rf"\b{path.stem}\b", each.read_text())] != []
 
 
 # --- The tour --------------------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ ROOMS: Mapping[str, frozenset[str]] = {
     "words": frozenset(
         [
             *("errors", "encoding", "checks", "carriers", "claim_rules", "claims", "keys", "settings", "access"),
-            *("events", "sinks", "journal"),
+            *("events", "sinks", "journal", "extras"),
         ],
     ),
     "rules": frozenset({"rules"}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextvars import ContextVar, Token
 from typing import Protocol, overload
 
@@ -38,10 +39,10 @@ class Access:
     __slots__ = ("claims", "door", "is_spent", "verdict")
 
     def __init__(self, door: Door, claims: Claims | None = None, verdict: object = None) -> None:
-        self.door = door
-        self.claims = claims
-        self.verdict = verdict
-        self.is_spent = False
+        self.door: Door = door
+        self.claims: Claims | None = claims
+        self.verdict: object = verdict
+        self.is_spent: bool = False
 
     def spend(self) -> None:
         """Claim the one-time token, once for this request."""
@@ -66,10 +67,10 @@ class Access:
 
 _current: ContextVar[Access | None] = ContextVar("bearerguard_access", default=None)
 
-current_access = _current.get
+current_access: Callable[[], Access | None] = _current.get
 
 
-enter = _current.set
+enter: Callable[[Access | None], Token[Access | None]] = _current.set
 """Make an access the one of the code that runs from here on."""
 
 

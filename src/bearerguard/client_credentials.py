@@ -72,7 +72,7 @@ class ClientCredentials(Auth):
             extra=extra,
             margin=margin,
         )
-        self.origins = _checked_origins(origins)
+        self.origins: frozenset[str] = _checked_origins(origins)
         self._connections = Connections("memory://" if store is None else store, monotonic)
         self._tokens = AccessTokens(self._request, clock, monotonic)
         if self._connections.are_shared and not self._request.may_share:

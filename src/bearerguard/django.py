@@ -11,13 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction
-from django.http import HttpRequest, HttpResponse
-from django.http.response import HttpResponseBase
-
 from .access import as_raised
 from .doorway import answer_body
 from .errors import AuthError, Unavailable
+from .extras import brought_by
+
+with brought_by("django"):
+    from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+    from django.http import HttpRequest, HttpResponse
+    from django.http.response import HttpResponseBase
 
 __all__ = ["RefusalMiddleware"]
 

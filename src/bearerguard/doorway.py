@@ -16,7 +16,7 @@ from .errors import AuthError, Challenge, MissingToken, SettingsError, Unavailab
 from .events import TokenAccepted, TokenRefused
 from .rules.credentials import Head, Presented, presented
 from .rules.passage import exempt_paths, is_preflight
-from .rules.resource_metadata import metadata_page
+from .rules.resource_metadata import MetadataPage, metadata_page
 from .settings import Kind, OpaqueTokens, ProtectedResource, SignedTokens
 from .verifier import Verifier
 
@@ -41,16 +41,18 @@ class Doorway:
     ) -> None:
         self.verifier: Verifier[Kind] = _checked_verifier(verifier)
         self._exempt = exempt_paths(exempt)
-        self.has_exempt = bool(self._exempt.exact or self._exempt.below)
+        self.has_exempt: bool = bool(self._exempt.exact or self._exempt.below)
         self._verification = verifier.verification
         self._bearer_route = verifier.verification.route(carrier=verifier.carriers[0])
-        self.takes_bearer_alone = verifier.carriers == (BEARER,) and not self.has_exempt
+        self.takes_bearer_alone: bool = verifier.carriers == (BEARER,) and not self.has_exempt
         self._optional = optional
         self._realm = _checked_realm(realm)
         self._passes_preflights = _checked_preflight(preflight)
-        self.page = metadata_page(resource, verifier.kinds)
-        self.query_names = tuple(carrier.name for carrier in verifier.carriers if isinstance(carrier, Query))
-        self.longest_bearer = len("Bearer ") + verifier.max_bytes
+        self.page: MetadataPage | None = metadata_page(resource, verifier.kinds)
+        self.query_names: tuple[str, ...] = tuple(
+            carrier.name for carrier in verifier.carriers if isinstance(carrier, Query)
+        )
+        self.longest_bearer: int = len("Bearer ") + verifier.max_bytes
         self._credential_headers = tuple(carrier.name for carrier in verifier.carriers if isinstance(carrier, Header))
 
     @property

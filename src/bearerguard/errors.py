@@ -103,7 +103,7 @@ class Refusal(BearerguardError):
         super().__init__(reason or self.default_reason)
         self.reason: str = reason or self.default_reason
         self.kind: str | None = None
-        self.answered = _UNDRESSED
+        self.answered: _Answered = _UNDRESSED
         if self.reason not in REASONS:
             raise SettingsError(f"{self.reason!r} is no reason word; use one of {', '.join(REASONS)}")
 

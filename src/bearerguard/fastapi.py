@@ -9,15 +9,19 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Generic, TypeVar
 
-from fastapi import Security
-from fastapi.openapi.models import HTTPBearer
-from fastapi.security import SecurityScopes
-from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection
 
 from .access import current_access
 from .errors import SettingsError
+from .extras import brought_by
 from .requirements import shaped_claims
+
+with brought_by("fastapi"):
+    from fastapi import Security
+    from fastapi.openapi.models import HTTPBearer
+    from fastapi.openapi.models import SecurityBase as SecurityScheme
+    from fastapi.security import SecurityScopes
+    from fastapi.security.base import SecurityBase
 
 __all__ = ["RESPONSES", "BearerToken", "claims_as"]
 
@@ -44,8 +48,8 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
 class BearerToken(SecurityBase):
     """The security scheme of guarded routes; it asks what their guard asks, before the body is validated."""
 
-    model = HTTPBearer(description="A bearer token")
-    scheme_name = "BearerToken"
+    model: SecurityScheme = HTTPBearer(description="A bearer token")
+    scheme_name: str = "BearerToken"
 
     def __init__(self, check: Callable[[Any], object]) -> None:
         self._check = check
@@ -85,8 +89,8 @@ def claims_as(shape: type[_Shape], *, kind: str | None = None) -> Callable[..., 
 class _ClaimsAs(SecurityBase, Generic[_Shape]):
     """A dependency, the same for the same TypedDict: FastAPI asks it once for each request and set of scopes."""
 
-    model = BearerToken.model
-    scheme_name = BearerToken.scheme_name
+    model: SecurityScheme = BearerToken.model
+    scheme_name: str = BearerToken.scheme_name
 
     def __init__(self, shape: type[_Shape], kind: str | None) -> None:
         self._asked = (shape, kind)

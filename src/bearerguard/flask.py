@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
-from flask import Flask, current_app, request
-from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
 from .access import as_raised
 from .errors import Refusal
+from .extras import brought_by
 from .wsgi import BearerMiddleware, answer
+
+with brought_by("flask"):
+    from flask import Flask, current_app, request
+    from flask.typing import ResponseReturnValue
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication

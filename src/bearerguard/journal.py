@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from . import events
 from .errors import REASONS
 
-logger = logging.getLogger("bearerguard")
+logger: logging.Logger = logging.getLogger("bearerguard")
 
 LINES_PER_SECOND = 10
 

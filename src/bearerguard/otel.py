@@ -6,9 +6,6 @@ from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import TypeAlias
 
-from opentelemetry.metrics import MeterProvider, get_meter
-from opentelemetry.trace import get_current_span
-
 from .events import (
     ComponentFailed,
     Event,
@@ -18,6 +15,11 @@ from .events import (
     TokenRefused,
     WebSocketClosed,
 )
+from .extras import brought_by
+
+with brought_by("otel"):
+    from opentelemetry.metrics import MeterProvider, get_meter
+    from opentelemetry.trace import get_current_span
 
 __all__ = ["OpenTelemetrySink"]
 

@@ -20,7 +20,7 @@ __all__ = ["Sink", "add_sink", "set_sinks", "to_log"]
 Sink: TypeAlias = Callable[[Event], object]
 """Hears every event, in the thread or loop in which it happens: it must not block, and is no coroutine function."""
 
-acceptance_is_heard = False
+acceptance_is_heard: bool = False
 """Whether anybody listens but the log, which says nothing of accepted tokens: else that event is not even made."""
 
 # Replaced whole and never edited, so whoever tells needs no lock.

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Generic, TypeVar
 
 from .access import as_raised
+from .carriers import Carrier
 from .claims import Claims
 from .connections import Connections
 from .core.denylist import STORE_SECONDS, Revocations
@@ -55,13 +56,13 @@ class Verifier(Generic[KindT]):
         _check_kinds(kinds)
         self.kinds: tuple[KindT, ...] = kinds
         self.clock = clock
-        self.carriers = carriers_in_order(kind.carriers for kind in kinds)
-        self.max_bytes = max(kind.max_bytes for kind in kinds)
-        self.kinds_must_be_named = len(kinds) > 1 and not any_kind
-        self.connections = Connections(store, monotonic)
+        self.carriers: tuple[Carrier, ...] = carriers_in_order(kind.carriers for kind in kinds)
+        self.max_bytes: int = max(kind.max_bytes for kind in kinds)
+        self.kinds_must_be_named: bool = len(kinds) > 1 and not any_kind
+        self.connections: Connections = Connections(store, monotonic)
         revocations = Revocations(clock)
-        self.verification = Verification(kinds, revocations, clock, monotonic)
-        self.denylist = Denylist.of_verifier(kinds, self.connections, revocations, clock)
+        self.verification: Verification = Verification(kinds, revocations, clock, monotonic)
+        self.denylist: Denylist = Denylist.of_verifier(kinds, self.connections, revocations, clock)
         self._kind_must_be_named_in_bodies = kinds_overlap(kinds)
         _say_what_is_unchecked(kinds)
         _say_what_is_open(kinds, self.connections.store_policy)

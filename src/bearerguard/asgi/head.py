@@ -20,7 +20,7 @@ class AsgiHead:
     __slots__ = ("_headers", "is_websocket", "method", "query", "scope")
 
     def __init__(self, scope: Scope) -> None:
-        self.scope = scope
+        self.scope: Scope = scope
         self._headers: Iterable[tuple[bytes, bytes]] = scope["headers"]
         self.is_websocket: bool = scope["type"] == "websocket"
         self.method: str = scope.get("method", "GET")

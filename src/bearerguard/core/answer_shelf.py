@@ -27,12 +27,12 @@ class AnswerShelf:
     __slots__ = ("_is_spoilt", "_keys", "_kind", "claim", "entries", "name")
 
     def __init__(self, entries: Entries, keys: EntryKeys, kind: str, digest: bytes) -> None:
-        self.entries = entries
+        self.entries: Entries = entries
         self._keys = keys
         self._kind = kind
         self._is_spoilt = False
-        self.name = keys.name(digest)
-        self.claim = secrets.token_urlsafe(12)
+        self.name: str = keys.name(digest)
+        self.claim: str = secrets.token_urlsafe(12)
 
     def read(self, entry: str) -> Recalled:
         """What an entry says; Forged unless one who knows the client secret wrote it for this place."""

@@ -99,7 +99,7 @@ class OpaqueJudge:
         clock: Callable[[], float],
         monotonic: Callable[[], float],
     ) -> None:
-        self.kind = kind
+        self.kind: OpaqueTokens = kind
         self._clock = clock
         self._monotonic = monotonic
         self._provider = Provider(kind, clock, monotonic)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from ..claims import Claims
@@ -27,10 +28,10 @@ class Verdict:
     def __init__(self, claims: Claims, dies_at: float, epoch: str | None = None, *, seen_before: bool = True) -> None:
         self.companion: object = None
         """What a door makes of these claims once, and hands to every request that brings the token."""
-        self.claims = claims
-        self.dies_at = dies_at
-        self.epoch = epoch
-        self.seen_before = seen_before
+        self.claims: Claims = claims
+        self.dies_at: float = dies_at
+        self.epoch: str | None = epoch
+        self.seen_before: bool = seen_before
 
 
 class Seen:
@@ -61,15 +62,15 @@ class Seen:
         backing: Backing | None = None,
         backed_at: int = 0,
     ) -> None:
-        self.kind = kind
-        self.claims = claims
-        self.starts_at = starts_at
-        self.dies_at = dies_at
-        self.backing = backing
-        self.backed_at = backed_at
-        self.each_time = kind.each_time
-        self.issued_at = claims.issued_at
-        self.verdict = Verdict(claims, dies_at)
+        self.kind: Kind = kind
+        self.claims: Claims = claims
+        self.starts_at: float = starts_at
+        self.dies_at: float = dies_at
+        self.backing: Backing | None = backing
+        self.backed_at: int = backed_at
+        self.each_time: Sequence[Callable[[Claims], bool]] = kind.each_time
+        self.issued_at: float | None = claims.issued_at
+        self.verdict: Verdict = Verdict(claims, dies_at)
         self._names: tuple[str, ...] | None = None
 
     @property

@@ -21,7 +21,7 @@ class SignedJudge:
     __slots__ = ("_backing", "_clock", "_headers", "_keys", "kind")
 
     def __init__(self, kind: SignedTokens, clock: Callable[[], float], monotonic: Callable[[], float]) -> None:
-        self.kind = kind
+        self.kind: SignedTokens = kind
         self._keys: Keys = keys_of(kind, monotonic)
         self._backing = self._keys if self._keys.can_change else None
         self._clock = clock

@@ -51,10 +51,10 @@ class Route:
     __slots__ = ("_clock", "_recalls", "_tables", "beside_signed", "judges", "max_bytes", "only_kind")
 
     def __init__(self, judges: Sequence[Judge], clock: Callable[[], float], *, beside_signed: bool) -> None:
-        self.judges = tuple(judges)
-        self.beside_signed = beside_signed
-        self.max_bytes = max(judge.kind.max_bytes for judge in judges)
-        self.only_kind = judges[0].kind.name if len(judges) == 1 else None
+        self.judges: tuple[Judge, ...] = tuple(judges)
+        self.beside_signed: bool = beside_signed
+        self.max_bytes: int = max(judge.kind.max_bytes for judge in judges)
+        self.only_kind: str | None = judges[0].kind.name if len(judges) == 1 else None
         self._recalls = {judge.kind.name: Recall(judge.most_remembered) for judge in judges}
         self._tables = tuple(self._recalls.values())
         self._clock = clock

@@ -41,7 +41,7 @@ class KeyRing:
     __slots__ = ("_by_algorithm", "_by_kid", "keys")
 
     def __init__(self, keys: Sequence[VerifyingKey], *, ignores_kid: bool = False) -> None:
-        self.keys = tuple(keys)
+        self.keys: tuple[VerifyingKey, ...] = tuple(keys)
         self._by_algorithm: dict[str, tuple[VerifyingKey, ...]] = {}
         self._by_kid: dict[tuple[str, str], tuple[VerifyingKey, ...]] | None = None if ignores_kid else {}
         for key in self.keys:

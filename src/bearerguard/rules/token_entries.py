@@ -40,7 +40,7 @@ class TokenBox:
         self._bound = length_prefixed((_VERSION, *words, *asked))
         self._margin = request.margin
         key_id = sha256(b"bearerguard/key-id" + self._key).digest()[:8]
-        self.name = f"c:{base64url(key_id)}:{base64url(sha256(self._bound).digest()[:16])}"
+        self.name: str = f"c:{base64url(key_id)}:{base64url(sha256(self._bound).digest()[:16])}"
 
     def seconds_kept(self, grant: Grant, *, sent_at: float, now: float) -> float:
         """For how long an entry stands: until its token should be replaced, so that one process is told to do so."""

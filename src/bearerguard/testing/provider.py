@@ -69,7 +69,7 @@ class FakeProvider:
         if issuer is not None:
             check_issuer_url(issuer)
         self.client_id = client_id
-        self.client_secret = secrets.token_urlsafe(32) if client_secret is None else client_secret
+        self.client_secret: str = secrets.token_urlsafe(32) if client_secret is None else client_secret
         check_text("client_secret", self.client_secret)
         self._issuer = issuer
         self._served_at: str | None = None

@@ -21,7 +21,7 @@ class WsgiHead:
     is_websocket = False
 
     def __init__(self, environ: WSGIEnvironment) -> None:
-        self.environ = environ
+        self.environ: WSGIEnvironment = environ
         self.method: str = environ["REQUEST_METHOD"]
         self.query: str = environ.get("QUERY_STRING", "")
 

@@ -19,7 +19,7 @@ class Deadline:
     __slots__ = ("end",)
 
     def __init__(self) -> None:
-        self.end = 0.0
+        self.end: float = 0.0
 
     def wait_seconds(self) -> float:
         """How long the next wait may last; TimeoutError when the time is over."""
@@ -63,7 +63,7 @@ class Bounded:
     """Mixed into redis-py's connections: connecting, too, ends at the deadline, whatever the number of addresses."""
 
     def __init__(self, **arguments: Any) -> None:
-        self.deadline = Deadline()
+        self.deadline: Deadline = Deadline()
         self.generation = 0
         super().__init__(**arguments)
 

@@ -96,4 +96,4 @@ class Board:
     __slots__ = ("known",)
 
     def __init__(self) -> None:
-        self.known = NOTHING
+        self.known: Known = NOTHING

@@ -40,7 +40,7 @@ class ServerWatch:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.is_replicated = is_replicated
-        self.generation = 0
+        self.generation: int = 0
         self._is_durable = is_durable
         self._on_eviction = on_eviction
         self._monotonic = monotonic

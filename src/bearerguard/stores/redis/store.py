@@ -71,7 +71,7 @@ class RedisStore:
         check_word("on_failure", on_failure, get_args(OnFailure))
         check_word("on_eviction", on_eviction, get_args(OnEviction))
         check_seconds("max_staleness", max_staleness, 0.5, 60)
-        self.policy = StorePolicy(on_amnesia, first_start, on_failure)
+        self.policy: StorePolicy = StorePolicy(on_amnesia, first_start, on_failure)
         self._layout = KeyLayout(prefix)
         self._lines = lines_to(where, self._layout.key("epoch"))
         self._watch = ServerWatch(is_durable=durable, is_replicated=self._lines.is_replicated, on_eviction=on_eviction)

@@ -222,7 +222,7 @@ class ClientSyncLine:
     def __init__(self, client: redis.Redis, watch: ServerWatch) -> None:
         self.watch = watch
         self._pool: Any = client.connection_pool
-        self.size = min(MOST_CONNECTIONS, self._pool.max_connections)
+        self.size: int = min(MOST_CONNECTIONS, self._pool.max_connections)
         self._met: weakref.WeakKeyDictionary[Any, tuple[weakref.ref[Any], int]] = weakref.WeakKeyDictionary()
         self._asks_again_at = time.monotonic()
 
