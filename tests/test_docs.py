@@ -45,7 +45,8 @@ DOCS = ROOT / "docs"
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("**/*.md"), *(ROOT / "examples").glob("*.md")])
 # Their code, and this module, need packages that the other tests do without; the tests in tests/other_frameworks and
 # tests/mcp_sdk run and name them.
-RUN_ELSEWHERE = [*(DOCS / "frameworks").glob("*.md"), DOCS / "mcp.md"]
+OF_FRAMEWORKS = sorted((DOCS / "frameworks").glob("*.md"))
+RUN_ELSEWHERE = [*OF_FRAMEWORKS, DOCS / "mcp.md"]
 NAMED_ELSEWHERE = "bearerguard.django"
 SOURCES = sorted((ROOT / "src").glob("**/*.py"))
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from tests.test_docs import ELSEWHERE, run
+from tests.test_docs import DOCS, run
 
 
 def test_runs_the_code_of_the_page() -> None:
-    (page,) = ELSEWHERE
-    run(page)
+    run(DOCS / "mcp.md")

@@ -14,8 +14,8 @@ from tests.doors import Answer, Ask, ask_wsgi, bearer
 from tests.other_frameworks.asking import ask_any
 from tests.test_docs import (
     NAMED_ELSEWHERE,
+    OF_FRAMEWORKS,
     PAGES,
-    RUN_ELSEWHERE,
     Reader,
     find,
     log_as_it_was,
@@ -44,14 +44,14 @@ def django_as_it_was() -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize("page", RUN_ELSEWHERE, ids=name_of)
+@pytest.mark.parametrize("page", OF_FRAMEWORKS, ids=name_of)
 @pytest.mark.usefixtures("surroundings", "django_as_it_was")
 def test_runs_the_code_of_every_page(page: Path) -> None:
     run(page, Traveller())
 
 
 def test_there_is_a_page_for_each_framework() -> None:
-    assert [page.stem for page in RUN_ELSEWHERE] == ["django", "litestar", "quart"]
+    assert [page.stem for page in OF_FRAMEWORKS] == ["django", "litestar", "quart"]
 
 
 def test_names_only_what_there_is() -> None:

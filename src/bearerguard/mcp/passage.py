@@ -47,6 +47,10 @@ class Passage:
         """Whether a guard must say which kind of token it means."""
         return self._door.kinds_must_be_named
 
+    def kinds_of_shape(self, shape: type[object]) -> frozenset[str]:
+        """The names of the kinds of token whose claims are of this TypedDict."""
+        return self._door.kinds_of_shape(shape)
+
     def raised(self, error: AuthError | Unavailable, scopes: tuple[str, ...] = ()) -> Exception:
         """An error that the SDK answers a call with, where it is too late for a refusal of the request."""
         if isinstance(error, MCPError):
