@@ -154,9 +154,9 @@ def test_refuses_a_bad_token_before() -> None:
 def test_shows_the_lock(views: FastAPI) -> None:
     paths = views.openapi()["paths"]
     shown = {target: paths[target]["get"]["security"] for target in VIEWS}
-    assert shown == {target: [{"BearerToken": []}] for target in VIEWS} | {
-        "/guarded": [{"BearerToken": ["read:orders"]}]
-    }
+    # An older FastAPI lists a scheme for each dependency that has it.
+    assert {"BearerToken": ["read:orders"]} in shown.pop("/guarded")
+    assert shown == {target: [{"BearerToken": []}] for target in shown}
     assert [*views.openapi()["components"]["securitySchemes"]] == ["BearerToken"]
     assert all("parameters" not in paths[target]["get"] for target in VIEWS)
 

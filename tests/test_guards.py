@@ -360,7 +360,11 @@ def test_refuses_classes(guard: Guard) -> None:
 
 
 @every_guard
-@pytest.mark.parametrize("thing", ["a view", 7, {"get": said}, property(print), classmethod(print), staticmethod(said)])
+@pytest.mark.parametrize(
+    "thing",
+    ["a view", 7, {"get": said}, property(print), classmethod(print), staticmethod(said)],
+    ids=lambda thing: type(thing).__name__,
+)
 def test_refuses_what_is_no_view(guard: Guard, thing: Any) -> None:
     with pytest.raises(SettingsError, match=r"write|put"):
         guard(thing)
