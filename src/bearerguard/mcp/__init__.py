@@ -13,7 +13,10 @@ app.add_middleware(
 Guards stand below `@server.tool()`, and `current_claims()` is the caller's inside of tools.
 """
 
-from .door import McpMiddleware
-from .users import McpUser, VerifiedAccessToken
+from ..extras import brought_by
+
+with brought_by("mcp"):
+    from .door import McpMiddleware
+    from .users import McpUser, VerifiedAccessToken
 
 __all__ = ["McpMiddleware", "McpUser", "VerifiedAccessToken"]
