@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,11 +17,12 @@ import pytest
 
 import examples.mcp_server
 from bearerguard import Verifier
+from tests.doors import Ask, ask_server
 from tests.mcp_sdk.places import MODERN, AuthorizationServer, Place, served
 from tests.mcp_sdk.test_discovery import Remembered, login
 from tests.mcp_sdk.test_door import errors_in
 from tests.scripted_provider import hang_up
-from tests.servers import free_port
+from tests.servers import free_port, serving
 
 EXAMPLE = Path(examples.mcp_server.__file__)
 
@@ -119,3 +121,15 @@ def test_can_be_tried_without_an_account() -> None:
         assert place.call_now("refund", token=tokens["orders:read"], number=1002).status_code == 403
         refunded = asyncio.run(refund(place, tokens["orders:read orders:write"]))
     assert refunded.content[0].text == "1002 refunded by ann"
+
+
+def test_is_served_by_the_command_of_the_readme() -> None:
+    (command,) = re.findall(
+        r"^\$ (uvicorn .*mcp_server:app)$", EXAMPLE.with_name("README.md").read_text(), re.MULTILINE
+    )
+    port = free_port()
+    resource = f"http://127.0.0.1:{port}/mcp"
+    environment = {"MCP_ISSUER": "https://id.example.com", "MCP_RESOURCE": resource}
+    with serving(port, [sys.executable, "-m", *command.split(), "--port", str(port)], environment):
+        assert ask_server(port, Ask("/.well-known/oauth-protected-resource/mcp")).json()["resource"] == resource
+        assert ask_server(port, Ask("/mcp", method="POST")).status == 401

@@ -24,8 +24,8 @@ class McpUser(VerifiedUser, AuthenticatedUser):
 
     def __init__(self, claims: Claims, token: str, resource: str | None) -> None:
         super().__init__(claims)
-        self.access_token = access_token(claims, token, resource)
-        self.scopes = self.access_token.scopes
+        self.access_token: VerifiedAccessToken = access_token(claims, token, resource)
+        self.scopes: list[str] = self.access_token.scopes
 
 
 def access_token(claims: Claims, token: str, resource: str | None) -> VerifiedAccessToken:

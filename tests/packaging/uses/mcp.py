@@ -8,7 +8,7 @@ import json
 from mcp.server.mcpserver import MCPServer
 
 from bearerguard import ProtectedResource, SharedSecrets, SignedTokens, Verifier
-from bearerguard.asgi import SessionTokenMiddleware
+from bearerguard.mcp import McpMiddleware
 from tests.packaging.uses.asking import SECRET, asked, session_token
 
 server = MCPServer("orders")
@@ -36,7 +36,7 @@ def count() -> int:
 
 async def greets_who_has_a_token() -> None:
     app = server.streamable_http_app(json_response=True, stateless_http=True)
-    guarded = SessionTokenMiddleware(app, verifier, resource=ProtectedResource(resource=RESOURCE))
+    guarded = McpMiddleware(app, verifier, resource=ProtectedResource(resource=RESOURCE))
     words = {"content_type": "application/json", "accept": "application/json, text/event-stream"}
     async with server.session_manager.run():
         refused, greeted = [
