@@ -62,6 +62,7 @@ MODULES = (
     "bearerguard",
     *DOORS,
     "bearerguard.carriers",
+    "bearerguard.demo",
     "bearerguard.events",
     "bearerguard.fastapi",
     "bearerguard.flask",

@@ -40,6 +40,7 @@ ROOMS: Mapping[str, frozenset[str]] = {
     "platforms": frozenset({"platforms"}),
     "testing": frozenset({"testing"}),
     "entrance": frozenset({"__init__"}),
+    "demo": frozenset({"demo"}),
 }
 
 # What each room may import, beside itself.
@@ -56,6 +57,8 @@ BELOW: Mapping[str, frozenset[str]] = {
     # Above the doors and apart from them: what is for tests must not be needed by anything else.
     "testing": frozenset({"words", "rules", "core", "front", "stores", "platforms"}),
     "entrance": frozenset({"words", "stores", "front", "doors"}),
+    # On top of all: nothing but the command line knows of it.
+    "demo": frozenset({"words", "core", "stores", "front", "doors", "platforms", "testing"}),
 }
 
 # Which modules may import what is not ours, nor Python's; by what their names begin with.
@@ -66,8 +69,8 @@ FOREIGN: Mapping[str, tuple[str, ...]] = {
     "httpcore": ("io.",),
     "jwt": ("keys.",),
     "cryptography": ("keys.", "testing.keys"),
-    "starlette": ("asgi", "fastapi", "mcp"),
-    "werkzeug": ("wsgi", "flask"),
+    "starlette": ("asgi", "fastapi", "mcp", "demo"),
+    "werkzeug": ("wsgi", "flask", "demo"),
     "fastapi": ("fastapi",),
     "flask": ("flask",),
     "mcp": ("mcp",),
@@ -75,7 +78,7 @@ FOREIGN: Mapping[str, tuple[str, ...]] = {
     "django": ("django",),
     "asgiref": ("django",),
     "opentelemetry": ("otel",),
-    "_typeshed": ("wsgi", "flask"),
+    "_typeshed": ("wsgi", "flask", "demo"),
     "pytest": ("testing.plugin",),
 }
 

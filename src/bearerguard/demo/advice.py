@@ -1,0 +1,48 @@
+"""What to do about each reason word, in a sentence or two."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+ADVICE: Mapping[str, str] = {
+    "missing_token": "Send one, as Authorization: Bearer. A path that is for everybody belongs in exempt=.",
+    "several_credentials": "Send one. A proxy that adds a header of its own does this, too.",
+    "malformed_credentials": "Look at what the front end puts behind Bearer: one token, with no blanks or quotes.",
+    "query_not_a_document": "Send it in the header.",
+    "foreign_origin": "Name your front end in Cookie(..., origins={...}). If it is not yours, this was an attack.",
+    "malformed": "Look at what was sent: often it is the word undefined, or an opaque token where none is taken.",
+    "too_large": "Raise max_bytes, if your provider's tokens are that large.",
+    "bad_header": "Ask whoever issues these tokens.",
+    "bad_type": "An ID token was sent instead of an access token, or the server does not follow RFC 9068.",
+    "bad_algorithm": "If it is the one that your provider uses, name it in algorithms. Else this was an attack.",
+    "missing_tenant": "Normal for some platforms. Else say with tenant= which claim it is.",
+    "no_route": "Compare iss with the issuers of the kinds that this verifier takes.",
+    "unknown_key": "Compare the token's kid with the key set. Is it the right issuer's?",
+    "bad_signature": "A wrong secret, an old one after a rotation, or a forgery. Settings take an old secret, too.",
+    "missing_claim": "Compare the token with what the settings require.",
+    "bad_claim": "A claim is of a wrong kind, such as an exp in quotes. Ask whoever issues these tokens.",
+    "expired": "Normal. The front end fetches a new token and calls again.",
+    "lifetime_too_long": "Let the provider issue shorter ones, or raise max_lifetime.",
+    "not_yet_valid": "One of two clocks is wrong.",
+    "wrong_issuer": "Compare iss letter by letter; a slash at the end counts.",
+    "wrong_audience": "The token is meant for another app, which must not use it here. Else check the client id.",
+    "inactive": "Normal: it has ended, or was revoked, or was never the provider's. Fetch a new one.",
+    "other_token_type": "Send the access token.",
+    "sender_constrained": "Such a token needs a proof that is not checked here, so it is refused.",
+    "rule_failed": "The platform's own rules do not hold. Its page in the docs lists them.",
+    "revoked": "Nothing, if you meant it. The user signs in anew, or the shop installs the app again.",
+    "memory_lost": "Nothing: new tokens pass. Then find out why the store forgot.",
+    "replayed": "The front end fetches a fresh token for this one call.",
+    "not_single_use": "Let the provider send exp, or take single_use off this route.",
+    "insufficient_scope": "The challenge names every scope that the route needs: ask for them at the provider.",
+    "wrong_kind": "Call with a token of the kind that this route is for.",
+    "provider_unavailable": "Call again soon, with the same token. Then look why the provider does not answer.",
+    "client_refused": "No caller is to blame: check client_id and client_secret in the settings.",
+    "provider_mismatch": "Write the issuer in the settings as the provider's metadata has it.",
+    "keys_unavailable": "Call again soon, with the same token. Then look why the key set cannot be fetched.",
+    "store_unavailable": "Call again soon, with the same token: it may well be good. Then look after the store.",
+    "store_unreadable": "Give bearerguard a prefix of its own in the store.",
+    "store_unconfirmed": "Revoke again; twice does no harm. Then look after the replicas.",
+    "store_evicts": "Set maxmemory-policy noeviction.",
+    "token_state_unknown": "Call again with a fresh token: this one may be used up.",
+}
