@@ -11,7 +11,7 @@ class PassingTime:
     """Called like `time.time`; the provider and the verifier ask it."""
 
     def __init__(self) -> None:
-        self.ahead = 0.0
+        self.ahead: float = 0.0
 
     def __call__(self) -> float:
         """Seconds since 1970."""

@@ -36,7 +36,9 @@ class Hearing:
     def __init__(self, ear: Ear | None = None) -> None:
         self.ear = ear
         self.events: list[Event] = []
-        self.began_at = self.decided_at = self.ended_at = 0.0
+        self.began_at: float = 0.0
+        self.decided_at: float = 0.0
+        self.ended_at: float = 0.0
 
     def begin(self) -> None:
         """The door is asked now."""

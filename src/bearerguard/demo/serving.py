@@ -39,6 +39,8 @@ class Demo:
     ```
     """
 
+    host: str
+    port: int
     world: World
 
     def __init__(self, host: str = LOOPBACK, port: int = 8000, *, names: Iterable[str] = ()) -> None:

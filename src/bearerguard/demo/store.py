@@ -15,7 +15,7 @@ class StoppableStore(MemoryStore):
 
     def __init__(self) -> None:
         super().__init__()
-        self.is_stopped = False
+        self.is_stopped: bool = False
         self._memory = MemoryStore()
 
     def forget(self) -> None:

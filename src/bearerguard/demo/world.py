@@ -27,9 +27,9 @@ class World:
 
     def __init__(self, provider: FakeProvider, clock: PassingTime) -> None:
         self.clock = clock
-        self.store = StoppableStore()
+        self.store: StoppableStore = StoppableStore()
         self.sorts: Mapping[str, Sort] = {sort.name: sort for sort in sorts(provider)}
-        self.provider_is = "answers"
+        self.provider_is: str = "answers"
         first, *more = (sort.settings for sort in self.sorts.values())
         self.verifier: Verifier[Kind] = Verifier(first, *more, store=self.store, clock=clock, any_kind=True)
         self._provider = provider
