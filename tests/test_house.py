@@ -40,6 +40,7 @@ ROOMS: Mapping[str, frozenset[str]] = {
     "platforms": frozenset({"platforms"}),
     "testing": frozenset({"testing"}),
     "entrance": frozenset({"__init__"}),
+    "command": frozenset({"cli", "__main__"}),
 }
 
 # What each room may import, beside itself.
@@ -56,6 +57,9 @@ BELOW: Mapping[str, frozenset[str]] = {
     # Above the doors and apart from them: what is for tests must not be needed by anything else.
     "testing": frozenset({"words", "rules", "core", "front", "stores", "platforms"}),
     "entrance": frozenset({"words", "stores", "front", "doors"}),
+    "command": frozenset(
+        ["words", "rules", "core", "io", "stores", "front", "doors", "platforms", "entrance", "testing", "demo"]
+    ),
 }
 
 # Which modules may import what is not ours, nor Python's; by what their names begin with.
@@ -261,6 +265,12 @@ def loaded_by(statement: str) -> set[str]:
         pytest.param("from bearerguard.platforms import jtl, oauth, shopify, whatalo", (), id="the presets"),
         pytest.param(
             "import bearerguard; bearerguard.RedisStore('redis://localhost')", ("redis",), id="a store in Redis"
+        ),
+        pytest.param(
+            "import sys; sys.stdout = sys.stderr\nfrom bearerguard.cli import main\n"
+            "main(['--help']), main(['doctor', '--help'])\nsys.stdout = sys.__stdout__",
+            (),
+            id="the command",
         ),
         pytest.param("import bearerguard; bearerguard.JwksKeys('https://id.example.com/keys')", (), id="a key set"),
     ],
