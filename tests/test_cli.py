@@ -6,6 +6,7 @@ import errno
 import io
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -15,7 +16,8 @@ from typing import Any
 import pytest
 
 from bearerguard.cli import main
-from bearerguard.cli.arguments import add_settings, parser
+from bearerguard.cli.arguments import Parser, add_settings
+from bearerguard.cli.command import whole_parser
 from bearerguard.cli.outcomes import MEANINGS, ExitCode
 from bearerguard.cli.paper import Paper, plain, quoted
 from bearerguard.cli.presets import FLAGS, PRESETS, parameters_of, preset_named
@@ -64,6 +66,26 @@ def test_documents_every_verb(verb: str) -> None:
     assert re.search(rf"^## .*`{verb}`", PAGE, re.MULTILINE)
 
 
+def commands_shown() -> list[str]:
+    """Every call of the command in the docs and in the help of its verbs."""
+    pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
+    texts = [*(page.read_text() for page in pages), *(run(verb, "--help").out for verb in VERBS)]
+    found = [
+        line for text in texts for line in re.findall(r"^(?:\$ |  )(?:.* \| )?(bearerguard .*)$", text, re.MULTILINE)
+    ]
+    return [command for command in dict.fromkeys(found) if " VERB" not in command]
+
+
+@pytest.mark.parametrize("command", commands_shown())
+def test_takes_every_command_that_is_shown(command: str) -> None:
+    _, *argv = shlex.split(command.partition(" <")[0])
+    assert whole_parser().parse_args(argv).run
+
+
+def test_shows_some_commands() -> None:
+    assert len(commands_shown()) > 15
+
+
 # --- Presets ---------------------------------------------------------------------------------------------------------
 
 
@@ -89,10 +111,14 @@ def test_has_an_option_for_whatever_a_preset_needs(name: str) -> None:
 
 
 def test_has_every_option_that_it_speaks_of() -> None:
-    verb = parser("0", [("any", "", add_settings)])
-    (known,) = [action.choices for action in verb._actions if action.choices]
-    assert isinstance(known, dict)
-    assert set(FLAGS.values()) <= known["any"]._option_string_actions.keys()
+    assert set(FLAGS.values()) <= settings_parser()._option_string_actions.keys()
+
+
+def settings_parser() -> Parser:
+    """What takes the options that make settings."""
+    takes = Parser()
+    add_settings(takes)
+    return takes
 
 
 @pytest.mark.parametrize(
@@ -126,9 +152,7 @@ def test_makes_the_settings_of_a_preset(name: str, options: Sequence[str], tmp_p
     (tmp_path / "old").write_text(OLD_SECRET)
     secrets = ("--client-secret-file", str(tmp_path / "new"), "--old-client-secret-file", str(tmp_path / "old"))
     needs_none = name in ("jtl.app", "oauth.jwt")
-    args = parser("0", [("any", "", add_settings)]).parse_args(
-        ["any", "--preset", name, *options, *(() if needs_none else secrets)]
-    )
+    args = settings_parser().parse_args(["--preset", name, *options, *(() if needs_none else secrets)])
     made = settings_of(args, Call(args, Paper(), Heard()).sources)
     assert isinstance(made, (SignedTokens, OpaqueTokens))
     assert made.name == name
@@ -167,7 +191,6 @@ def test_makes_the_settings_of_a_preset(name: str, options: Sequence[str], tmp_p
         pytest.param(("doctor", "--store", "redis://x:y@z"), "has a password in it", id="a password for all to see"),
         pytest.param(("doctor", "--store", "redis://[::1"), "cannot be read", id="a URL that is none"),
         pytest.param(("revoke", "tenant", "x"), "say whose denylist", id="no denylist"),
-        pytest.param(("status", "tenant"), "say which tenant", id="no tenant"),
         pytest.param(("status", "--store", "memory://", "--authority", "a"), "of one process alone", id="memory"),
         pytest.param(("demo", "--port", "many"), "invalid int value", id="no port"),
     ],
@@ -362,7 +385,7 @@ def test_tells_of_a_mistake_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> object:
         raise LookupError(SECRET)
 
-    monkeypatch.setattr("bearerguard.cli.inspecting.decoded", broken)
+    monkeypatch.setattr("bearerguard.cli.inspection.verb.decoded", broken)
     said = run("inspect", "x").assert_one_clear_line(4)
     assert "LookupError" in said
     assert SECRET not in said

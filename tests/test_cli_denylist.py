@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bearerguard import Denylist, Verifier
-from bearerguard.cli.times import time_given
+from bearerguard.cli.denial.times import time_given
 from bearerguard.platforms import shopify
 from tests.command_line import WHATALO, run, run_process, token, whatalo
 from tests.minting import SECRET

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from bearerguard import JwksKeys, OpaqueTokens, RedisStore, SharedSecrets, Verifier
-from bearerguard.cli import store_health as health
 from bearerguard.cli.call import Heard, listening
-from bearerguard.cli.doctoring import doctor_rows
-from bearerguard.cli.examining import Part, examined
-from bearerguard.cli.findings import Row, ok, skew
-from bearerguard.cli.reachability import place_of_url, why_unreachable
+from bearerguard.cli.doctor import store as health
+from bearerguard.cli.doctor.examining import Part, examined
+from bearerguard.cli.doctor.reachability import place_of_url, why_unreachable
+from bearerguard.cli.doctor.rows import Row, ok, skew
+from bearerguard.cli.doctor.verb import doctor_rows
 from bearerguard.platforms import jtl, oauth
 from bearerguard.rules.epochs import Epoch
 from bearerguard.settings import Kind
@@ -71,6 +71,11 @@ def test_finds_out_why_a_store_does_not_answer() -> None:
     ran = run("doctor", "--store", f"redis://127.0.0.1:{(port := free_port())}", "--json")
     assert (ran.code, healths(ran)["store"], healths(ran)["rights"]) == (1, "fail", "skipped")
     assert f"nobody listens at 127.0.0.1:{port}" in ran.out
+
+
+def test_shows_nothing_of_a_url_that_a_terminal_would_obey() -> None:
+    ran = run("doctor", "--store", "redis://a%1bc:1")
+    assert (ran.code, "\x1b" in ran.out) == (1, False)
 
 
 def test_finds_a_host_that_is_not_there() -> None:

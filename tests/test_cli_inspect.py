@@ -27,9 +27,9 @@ from bearerguard import (
     Verifier,
 )
 from bearerguard.cli.call import listening
-from bearerguard.cli.inspecting import judgement
-from bearerguard.cli.inspection import Judgement
-from bearerguard.cli.steps import Step, agrees, settled
+from bearerguard.cli.inspection.steps import Step, agrees, settled
+from bearerguard.cli.inspection.telling import Judgement
+from bearerguard.cli.inspection.verb import judgement
 from bearerguard.errors import StoreUnavailable
 from tests.command_line import ROOT, Ran, claims, run, run_process, token, whatalo
 from tests.hostile import AUDIENCE, ISSUER, NOW, Clock
@@ -497,7 +497,7 @@ def test_lets_the_verdict_decide(steps: Sequence[Step], verdict: Any, decided: S
 
 def test_describes_rules_in_words() -> None:
     from bearerguard import UNCHECKED
-    from bearerguard.cli.wording import rule_in_words
+    from bearerguard.cli.inspection.wording import rule_in_words
 
     said = {
         rule_in_words("a"): 'is "a"',
@@ -551,7 +551,6 @@ def test_asks_an_async_client_in_a_loop(redis_server: RedisServer, tmp_path: Pat
     env = {"PYTHONPATH": str(ROOT / "src")}
     for argv, code in (
         (("revoke", "tenant", "str_1"), 0),
-        (("status", "tenant", "str_1"), 1),
         (("inspect", token()), 1),
         (("doctor",), 0),
     ):

@@ -2,70 +2,22 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import IO, Any, TypeAlias
+from typing import IO, Any
 
 from ..errors import SettingsError, Unavailable
 from ..journal import line_of
-from . import arguments
+from .arguments import Parser, parser
 from .call import Call, Heard, listening
 from .outcomes import Answer, CouldNotAsk, ExitCode, Failure, WrongUsage
 from .paper import Paper, plain
-
-Verb: TypeAlias = Callable[[Call], Answer]
-
-
-def _inspect(call: Call) -> Answer:
-    from .inspecting import inspect
-
-    return inspect(call)
-
-
-def _mint(call: Call) -> Answer:
-    from .minting import mint
-
-    return mint(call)
-
-
-def _doctor(call: Call) -> Answer:
-    from .doctoring import doctor
-
-    return doctor(call)
-
-
-def _revoke(call: Call) -> Answer:
-    from .revoking import revoke
-
-    return revoke(call)
-
-
-def _status(call: Call) -> Answer:
-    from .asking_status import status
-
-    return status(call)
-
-
-def _demo(call: Call) -> Answer:
-    from .showing_demo import demo
-
-    return demo(call)
-
-
-_VERBS: Mapping[str, tuple[Verb, Callable[[argparse.ArgumentParser], None], str]] = {
-    "inspect": (_inspect, arguments.add_inspect, "look into a token"),
-    "mint": (_mint, arguments.add_mint, "make a token for trying things"),
-    "doctor": (_doctor, arguments.add_doctor, "find out what is wrong with a setup"),
-    "revoke": (_revoke, arguments.add_revoke, "revoke a token, a user or a tenant"),
-    "status": (_status, arguments.add_status, "ask what is revoked"),
-    "demo": (_demo, arguments.add_demo, "serve a page to try tokens on"),
-}
+from .verbs import VERBS, Run
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -108,12 +60,12 @@ def _answered(argv: Sequence[str]) -> int:
 
 
 def _told(argv: Sequence[str], heard: Heard) -> int:
-    args = _parser().parse_args(argv)
+    args = whole_parser().parse_args(argv)
     if getattr(args, "run", None) is None:
-        raise WrongUsage(f"say what to do: {', '.join(_VERBS)}; try 'bearerguard --help'")
-    verb: Verb = args.run
+        raise WrongUsage(f"say what to do: {', '.join(verb.name for verb in VERBS)}; try 'bearerguard --help'")
+    run: Run = args.run
     try:
-        answer = verb(Call(args, Paper.for_output(sys.stdout), heard))
+        answer = run(Call(args, Paper.for_output(sys.stdout), heard))
     except SettingsError as error:
         raise WrongUsage(str(error)) from error
     except Unavailable as error:
@@ -125,22 +77,21 @@ def _told(argv: Sequence[str], heard: Heard) -> int:
     return answer.code
 
 
-def _parser() -> arguments.Parser:
+def whole_parser() -> Parser:
+    """What takes the command apart, with all its verbs."""
     from importlib.metadata import PackageNotFoundError, version
 
     try:
         installed = version("bearerguard")
     except PackageNotFoundError:
         installed = "(not installed)"
-    return arguments.parser(installed, [(name, says, _added(run, add)) for name, (run, add, says) in _VERBS.items()])
-
-
-def _added(run: Verb, add: Callable[[argparse.ArgumentParser], None]) -> Callable[[argparse.ArgumentParser], None]:
-    def added(verb: argparse.ArgumentParser) -> None:
-        add(verb)
-        verb.set_defaults(run=run)
-
-    return added
+    whole = parser(installed)
+    known = whole.add_subparsers(title="verbs", metavar="VERB", parser_class=type(whole))
+    for verb in VERBS:
+        one = known.add_parser(verb.name, help=verb.says)
+        verb.add(one)
+        one.set_defaults(run=verb.run)
+    return whole
 
 
 # --- What is written -------------------------------------------------------------------------------------------------
@@ -181,7 +132,7 @@ def _complain(text: str) -> None:
 
 def _say(text: str) -> None:
     with suppress(OSError, ValueError):
-        print(text, file=sys.stderr)
+        print(plain(text, longest=None), file=sys.stderr)
 
 
 def _flush() -> None:

@@ -15,12 +15,12 @@ from ..keys import JwksKeys, SharedSecrets
 from ..settings import Kind, SignedTokens
 from ..verifier import Verifier
 from .call import Call
-from .inspecting import verdict_on
-from .inspection import facts_of_verdict, verdict_line
+from .inspection.steps import Verdict
+from .inspection.telling import facts_of_verdict, verdict_line
+from .inspection.verb import verdict_on
 from .outcomes import Answer, ExitCode, WrongUsage
-from .paper import moment, plain
+from .paper import Paper, moment, plain
 from .presets import given_in, parameters_of, preset_named, settings_of
-from .steps import Verdict
 from .which import verifier_in
 
 if TYPE_CHECKING:
@@ -191,4 +191,4 @@ def _aside(call: Call, settings: SignedTokens, keys: TestKeys | None, verdict: V
         signed = f"signed with a key that was made up; the {what} for its verifier is in {plain(call.args.save_keys)}"
     ends = getattr(verdict, "expires_at", None)
     until = "" if ends is None else f", until {moment(ends)}"
-    return [signed, f"under these settings, with that key: {verdict_line(verdict, call.paper)}{until}"]
+    return [signed, f"under these settings, with that key: {verdict_line(verdict, Paper())}{until}"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
 
-from ..rules.epochs import Epoch
-from ..stores.redis.visit import ServerTime, Trial
-from .findings import Row, fail, ok, skew, skipped, warn
-from .paper import moment, plain
+from ...rules.epochs import Epoch
+from ...stores.redis.visit import ServerTime, Trial
+from ..paper import moment, plain
+from .rows import Row, fail, ok, skew, skipped, warn
 
 STORE = "store"
 OLDEST = (6, 2)

@@ -7,16 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from ..settings import Kind, OpaqueTokens, SignedTokens
-from ..stores import MemoryStore, RedisStore, open_store
-from ..verifier import Verifier
-from .call import Call, Heard
+from ...settings import Kind, OpaqueTokens, SignedTokens
+from ...stores import MemoryStore, RedisStore, open_store
+from ...verifier import Verifier
+from ..call import Call, Heard
+from ..outcomes import Answer, ExitCode, WrongUsage
+from ..paper import Colour, Paper, plain
+from ..which import store_in, verifier_in
 from .examining import Part, examined
-from .findings import Health, Row
-from .outcomes import Answer, ExitCode, WrongUsage
-from .paper import Colour, Paper, plain
-from .settings_health import keys_at_hand, rows_of_settings
-from .which import store_in, verifier_in
+from .rows import Health, Row
+from .settings import keys_at_hand, rows_of_settings
 
 _COLOURS: Mapping[Health, Colour] = {"ok": "green", "warn": "yellow", "fail": "red", "skipped": "dim"}
 
@@ -52,7 +52,7 @@ def _store_parts(store: object) -> Sequence[Part]:
 
 
 def _note_memory(note: Callable[[Row], None]) -> None:
-    from .store_health import memory_row
+    from .store import memory_row
 
     note(memory_row())
 
@@ -63,7 +63,7 @@ def _kind_parts(verifier: Verifier[Any], heard: Heard) -> Sequence[Part]:
 
 
 def _examine_kind(kind: Kind, heard: Heard, is_shared: bool, note: Callable[[Row], None]) -> None:
-    from .provider_health import examine_keys, examine_opaque
+    from .providers import examine_keys, examine_opaque
 
     for row in rows_of_settings(kind, is_shared=is_shared):
         note(row)
@@ -96,9 +96,9 @@ def _text(rows: Sequence[Row], paper: Paper) -> list[str]:
     lines = []
     for row in rows:
         health = paper.in_colour(_COLOURS[row.health], f"{row.health:7}")
-        lines.append(f"{health}  {plain(row.about):{abouts}}  {row.check:{checks}}  {row.says}")
+        lines.append(f"{health}  {plain(row.about):{abouts}}  {row.check:{checks}}  {plain(row.says)}")
         if row.do is not None:
-            lines.append(f"{'':7}  {'':{abouts}}  {'':{checks}}  -> {row.do}")
+            lines.append(f"{'':7}  {'':{abouts}}  {'':{checks}}  -> {plain(row.do)}")
     return [*lines, "", _sum(rows)]
 
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from .findings import Row, fail
+from .rows import Row, fail
 
 EXAMINATION_SECONDS = 12.0
 

@@ -6,15 +6,15 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ..core.ports import run_sync
-from ..errors import SettingsError, StoreUnavailable
-from ..rules.epochs import epoch
-from ..stores import RedisStore
-from ..stores.redis.visit import RedisVisit
-from ..stores.redis.wire import NotPermitted, WireError
-from . import store_health as health
-from .findings import Row, fail, ok, skipped, warn
+from ...core.ports import run_sync
+from ...errors import SettingsError, StoreUnavailable
+from ...rules.epochs import epoch
+from ...stores import RedisStore
+from ...stores.redis.visit import RedisVisit
+from ...stores.redis.wire import NotPermitted, WireError
+from . import store as health
 from .reachability import place_of_url, why_unreachable
+from .rows import Row, fail, ok, skipped, warn
 
 ROUND_TRIPS = 10
 _LATER = ("latency", "eviction", "persistence", "rights", "clock", "memory")

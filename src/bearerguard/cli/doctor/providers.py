@@ -6,46 +6,25 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from email.utils import parsedate_to_datetime
+from dataclasses import replace
 
-from ..core.keys import keys_of
-from ..core.ports import Fetch, HttpAnswer, HttpRequest, Ports, run_sync
-from ..core.provider import Provider
-from ..errors import InvalidToken, ProviderUnavailable, SettingsError
-from ..events import ClientRefused, Event, KeysRefreshed, MetadataUnusable, ProviderFailed
-from ..keys import JwksKeys, SharedSecrets
-from ..rules.discovery import Mismatch, NoMetadata, metadata_of, metadata_urls
-from ..rules.jws import JoseHeader, SignedText
-from ..settings import OpaqueTokens, SignedTokens
-from ..settings.opaque import check_issuer_url
-from .call import Heard
-from .connecting import own_ports
-from .findings import Row, fail, ok, skew, skipped, warn
-from .paper import plain
-from .reachability import place_of_url, why_unreachable
+from ...core.keys import keys_of
+from ...core.ports import HttpRequest, Ports, run_sync
+from ...core.provider import Provider
+from ...errors import InvalidToken, ProviderUnavailable, SettingsError
+from ...events import KeysRefreshed
+from ...keys import JwksKeys, SharedSecrets
+from ...rules.discovery import Mismatch, NoMetadata, metadata_of, metadata_urls
+from ...rules.jws import JoseHeader, SignedText
+from ...settings import OpaqueTokens, SignedTokens
+from ...settings.opaque import check_issuer_url
+from ..call import Heard
+from ..connecting import own_ports
+from ..paper import plain
+from .provider_trouble import Watched, clock_rows, trouble_of
+from .rows import Row, fail, ok, skipped, warn
 
 Note = Callable[[Row], None]
-
-
-@dataclass(slots=True)
-class Watched:
-    """Outbound HTTP that remembers what came back, and when."""
-
-    fetch: Fetch
-    answers: list[tuple[str, HttpAnswer, float, float]] = field(default_factory=list)
-    failed: str | None = None
-
-    async def send(self, request: HttpRequest, *, within: float) -> HttpAnswer:
-        """The answer to one request."""
-        sent = time.time()
-        try:
-            answer = await self.fetch.send(request, within=within)
-        except ProviderUnavailable:
-            self.failed = request.url
-            raise
-        self.answers.append((request.url, answer, sent, time.time()))
-        return answer
 
 
 @contextmanager
@@ -68,7 +47,7 @@ def examine_opaque(kind: OpaqueTokens, heard: Heard, note: Note) -> None:
             for index, secret in enumerate(kind.secrets.in_order):
                 alone = replace(kind, client_secret=SharedSecrets(secret))
                 note(_credentials(alone, index, len(kind.secrets), endpoint, ports, watched, heard))
-        for row in _clocks(kind.name, watched):
+        for row in clock_rows(kind.name, watched):
             note(row)
 
 
@@ -80,7 +59,7 @@ def _endpoint(kind: OpaqueTokens, ports: Ports, watched: Watched, heard: Heard, 
     try:
         endpoint = run_sync(provider.endpoint(ports, within=kind.deadline))
     except ProviderUnavailable:
-        says, do = _trouble(watched, heard.since(mark), "publish metadata, or give introspection_endpoint=")
+        says, do = trouble_of(watched, heard.since(mark), "publish metadata, or give introspection_endpoint=")
         note(fail("discovery", kind.name, says, do))
         return None
     note(ok("discovery", kind.name, f"tokens are asked about at {plain(endpoint)}"))
@@ -99,7 +78,7 @@ def _credentials(
         if error.reason == "client_refused":
             do = "compare client_id, client_secret and client_auth with what the provider has"
             return fail("credentials", kind.name, f"the provider refuses {which}", do)
-        says, do = _trouble(watched, heard.since(mark), "look at the introspection endpoint")
+        says, do = trouble_of(watched, heard.since(mark), "look at the introspection endpoint")
         return fail("credentials", kind.name, says, do)
     except InvalidToken:
         return _calls_anything_active(kind)
@@ -128,7 +107,7 @@ def examine_keys(kind: SignedTokens, heard: Heard, note: Note) -> None:
         if row is not None:
             note(row)
         watched.answers[:] = watched.answers[: max(1, fetched)]
-        for each in _clocks(kind.name, watched):
+        for each in clock_rows(kind.name, watched):
             note(each)
 
 
@@ -140,7 +119,7 @@ def _key_set(kind: SignedTokens, ports: Ports, watched: Watched, heard: Heard) -
     except InvalidToken:
         pass  # the set was fetched, and has no key of a name that was made up just now
     except ProviderUnavailable:
-        says, do = _trouble(watched, heard.since(mark), "compare the URL with jwks_uri in the provider's metadata")
+        says, do = trouble_of(watched, heard.since(mark), "compare the URL with jwks_uri in the provider's metadata")
         return fail("keys", kind.name, says, do)
     count = sum(event.keys for event in heard.since(mark) if isinstance(event, KeysRefreshed))
     took = (time.monotonic() - started) * 1000
@@ -185,48 +164,3 @@ async def _jwks_uri(issuer: str, ports: Ports) -> str | None:
         if isinstance(named, str):
             return named
     return None
-
-
-# --- What went wrong, and whose clock is wrong -----------------------------------------------------------------------
-
-
-def _trouble(watched: Watched, events: Sequence[Event], otherwise: str) -> tuple[str, str]:
-    """Why a provider could not be asked, in words, and what to do about it."""
-    for event in events:
-        if isinstance(event, MetadataUnusable):
-            says, _, do = event.what.partition("; ")
-            return says, do or otherwise
-        if isinstance(event, ClientRefused):
-            return "the provider refuses our own credentials", "compare client_id and client_secret with the provider's"
-    if watched.failed is not None:
-        place = place_of_url(watched.failed)
-        watched.failed = None
-        if place is not None:
-            return why_unreachable(*place)
-    if watched.answers:
-        url, answer, _, _ = watched.answers[-1]
-        what = "something that cannot be used" if answer.status == 200 else f"status {answer.status}"
-        return f"{plain(url)} answered {what}", otherwise
-    errors = [event.error for event in events if isinstance(event, ProviderFailed)]
-    return f"the provider could not be asked ({', '.join(errors) or 'no answer'})", otherwise
-
-
-def _clocks(about: str, watched: Watched) -> Iterator[Row]:
-    """How far the provider's clock is from ours, by the answer that says so most exactly."""
-    found = [reading for _, answer, sent, got in watched.answers if (reading := _ahead(answer, sent, got)) is not None]
-    if found:
-        seconds, unsure = min(found, key=lambda reading: reading[1])
-        yield skew("clock", about, seconds, unsure=unsure)
-    else:
-        yield skipped("clock", about, "no answer says what time it is there")
-
-
-def _ahead(answer: HttpAnswer, sent: float, got: float) -> tuple[float, float] | None:
-    """By how much the server's clock is ahead, and how sure that is; a cache in between says how old its answer is."""
-    try:
-        date = parsedate_to_datetime(answer.headers.get("date", "")).timestamp()
-        age = min(86_400, int(answer.headers.get("age", "0")))
-    except (TypeError, ValueError, OverflowError):
-        return None
-    # Cut to the second, so the middle of it.
-    return date + 0.5 + age - (sent + got) / 2, 0.5 + (got - sent) / 2 + (1 if age else 0)

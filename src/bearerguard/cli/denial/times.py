@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from ..checks import LATEST_TIME
-from .outcomes import WrongUsage
-from .paper import plain
+from ...checks import LATEST_TIME
+from ..outcomes import WrongUsage
+from ..paper import plain
 
 FORMS = "seconds since 1970, 2026-10-01T12:00:00Z, or +300 for 300 s from now"
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..encoding import from_base64url, is_base64url, strict_json_object
+from ...encoding import from_base64url, is_base64url, strict_json_object
 
 
 @dataclass(frozen=True, slots=True)

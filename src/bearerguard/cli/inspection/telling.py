@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..claims import Claims
-from ..errors import AuthError, Unavailable
+from ...claims import Claims
+from ...errors import AuthError, Unavailable
+from ..paper import Colour, Paper, ago, columns, moment, plain, quoted
 from .decoding import Decoded
-from .paper import Colour, Paper, ago, columns, moment, plain, quoted
 from .steps import Outcome, Step, Verdict
 
 MOST_LINES = 100
@@ -148,8 +148,8 @@ def _rule_lines(found: Judgement, paper: Paper) -> Iterable[str]:
     names = max(len(plain(step.rule, longest=60)) for step in found.steps)
     for step in found.steps:
         outcome = paper.in_colour(_COLOURS[step.outcome], f"{step.outcome:{width}}")
-        more = f": {step.found}" if step.found else ""
-        yield f"  {outcome}  {plain(step.rule, longest=60):{names}}  {step.asks}{more}"
+        says = f"{step.asks}: {step.found}" if step.found else step.asks
+        yield f"  {outcome}  {plain(step.rule, longest=60):{names}}  {plain(says, longest=None)}"
 
 
 def verdict_line(verdict: Verdict, paper: Paper) -> str:

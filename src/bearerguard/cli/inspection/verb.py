@@ -6,21 +6,21 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from ..claims import Claims
-from ..core.ports import run_sync
-from ..core.provider import Provider
-from ..errors import AuthError, InvalidToken, Unavailable
-from ..events import PassedUnchecked
-from ..settings import OpaqueTokens
-from ..verifier import Verifier
-from .call import Call, Heard
-from .connecting import own_ports
+from ...claims import Claims
+from ...core.ports import run_sync
+from ...core.provider import Provider
+from ...errors import AuthError, InvalidToken, Unavailable
+from ...events import PassedUnchecked
+from ...settings import OpaqueTokens
+from ...verifier import Verifier
+from ..call import Call, Heard
+from ..connecting import own_ports
+from ..outcomes import Answer, ExitCode
+from ..which import answer_of, kind_in, verifier_in
 from .decoding import decoded
 from .explanation import explained
-from .inspection import Inspection, Judgement, facts_of_inspection, text_of_inspection
-from .outcomes import Answer, ExitCode
 from .steps import Verdict, settled
-from .which import answer_of, kind_in, verifier_in
+from .telling import Inspection, Judgement, facts_of_inspection, text_of_inspection
 
 _SAYS_NOTHING_OF_CLAIMS = frozenset({"inactive", "malformed", "too_large", "no_route", "store_unavailable"})
 

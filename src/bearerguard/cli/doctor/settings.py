@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ..keys import JwksKeys, SharedSecrets, StaticKeys
-from ..keys.algorithms import ALGORITHMS
-from ..settings import Kind, OpaqueTokens, SignedTokens
-from ..settings.opaque import SHORTEST_SHARED_BYTES
-from .findings import Row, ok, skipped, warn
+from ...keys import JwksKeys, SharedSecrets, StaticKeys
+from ...keys.algorithms import ALGORITHMS
+from ...settings import Kind, OpaqueTokens, SignedTokens
+from ...settings.opaque import SHORTEST_SHARED_BYTES
+from .rows import Row, ok, skipped, warn
 
 
 def rows_of_settings(kind: Kind, *, is_shared: bool) -> Iterator[Row]:

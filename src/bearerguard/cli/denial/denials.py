@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from ..core.denylist import STORE_SECONDS
-from ..core.ports import Store
-from ..revocable import Revocable, Unsettled, spelt_by
-from ..rules.epochs import EPOCH_NAME, Epoch, epoch
-from ..rules.revocation import marked, tenant_name, token_identity, token_name, user_name
-from ..sinks import told_if_unavailable
-from .outcomes import WrongUsage
-from .paper import moment, plain, quoted
+from ...core.denylist import STORE_SECONDS
+from ...core.ports import Store
+from ...revocable import Revocable, Unsettled, spelt_by
+from ...rules.epochs import EPOCH_NAME, Epoch, epoch
+from ...rules.revocation import marked, tenant_name, token_identity, token_name, user_name
+from ...sinks import told_if_unavailable
+from ..outcomes import WrongUsage
+from ..paper import moment, plain, quoted
 
 What: TypeAlias = Literal["id", "user", "tenant"]
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..claims import Claims
-from ..core.ports import run_sync
-from ..errors import Unavailable
-from ..rules.epochs import Epoch
-from .call import Call
+from ...claims import Claims
+from ...core.ports import run_sync
+from ...errors import Unavailable
+from ...rules.epochs import Epoch
+from ..call import Call
+from ..inspection.telling import facts_of_verdict, verdict_line
+from ..inspection.verb import verdict_on
+from ..outcomes import Answer, ExitCode, WrongUsage
+from ..paper import moment
+from ..which import Subject, answer_of, kind_in, subject_in
 from .denials import Denial, denial_in_words, denials_of, looked_up
-from .inspecting import verdict_on
-from .inspection import facts_of_verdict, verdict_line
-from .outcomes import Answer, ExitCode, WrongUsage
-from .paper import moment
-from .which import Subject, answer_of, kind_in, subject_in
 
 
 def status(call: Call) -> Answer:

@@ -6,18 +6,18 @@ import math
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-from ..claims import Claims
-from ..errors import TokenRevoked, Unavailable
-from ..revocable import longest_horizon
-from .call import Call
+from ...claims import Claims
+from ...errors import TokenRevoked, Unavailable
+from ...revocable import longest_horizon
+from ..call import Call
+from ..inspection.steps import Verdict
+from ..inspection.telling import facts_of_verdict, verdict_line
+from ..inspection.verb import verdict_on
+from ..outcomes import Answer, ExitCode, WrongUsage
+from ..paper import Paper, moment
+from ..which import Subject, answer_of, kind_in, subject_in
 from .denials import Denial, denials_of, refused_up_to, subject_in_words
-from .inspecting import verdict_on
-from .inspection import facts_of_verdict, verdict_line
-from .outcomes import Answer, ExitCode, WrongUsage
-from .paper import Paper, moment
-from .steps import Verdict
 from .times import time_given
-from .which import Subject, answer_of, kind_in, subject_in
 
 
 def revoke(call: Call) -> Answer:

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from typing import Any
 
-from ..checks import called_function
-from ..claim_rules import ABSENT, UNCHECKED, ClaimText, IfPresent
-from ..rules.acceptance import name_of_function
-from .paper import moment, plain, quoted
+from ...checks import called_function
+from ...claim_rules import ABSENT, UNCHECKED, ClaimText, IfPresent
+from ...rules.acceptance import name_of_function
+from ..paper import moment, plain, quoted
 
 LONGEST_WORDS = 120
 

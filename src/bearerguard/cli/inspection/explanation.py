@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from ..errors import InvalidToken
-from ..rules.introspection import check_client, check_is_access_token, check_shape, with_issuer
-from ..rules.introspection import life as life_of_facts
-from ..rules.jws import JoseHeader, jose_header, json_segment, taken_apart
-from ..rules.jwt_claims import check_lifetime, check_required
-from ..rules.jwt_claims import life as life_of_claims
-from ..rules.routing import check_is_for, kind_for
-from ..settings import Kind, OpaqueTokens, SignedTokens
+from ...errors import InvalidToken
+from ...rules.introspection import check_client, check_is_access_token, check_shape, with_issuer
+from ...rules.introspection import life as life_of_facts
+from ...rules.jws import JoseHeader, jose_header, json_segment, taken_apart
+from ...rules.jwt_claims import check_lifetime, check_required
+from ...rules.jwt_claims import life as life_of_claims
+from ...rules.routing import check_is_for, kind_for
+from ...settings import Kind, OpaqueTokens, SignedTokens
+from ..paper import quoted
 from .explained_claims import Values, found_of, leave_last_open, take_claims, take_life, take_times
-from .paper import quoted
 from .steps import PROVIDER_WORDS, STORE_WORDS, Step, Trail
 from .wording import rule_in_words
 

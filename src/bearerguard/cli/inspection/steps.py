@@ -7,8 +7,8 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
-from ..claims import Claims
-from ..errors import AuthError, Unavailable
+from ...claims import Claims
+from ...errors import AuthError, Unavailable
 
 Outcome: TypeAlias = Literal["ok", "fails", "not checked", "could not be asked"]
 Verdict: TypeAlias = Claims | AuthError | Unavailable

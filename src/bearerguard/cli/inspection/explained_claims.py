@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeAlias
 
-from ..claim_rules import NO_SCOPES, rule_pairs
-from ..errors import InvalidToken
-from ..rules.acceptance import (
+from ...claim_rules import NO_SCOPES, rule_pairs
+from ...errors import InvalidToken
+from ...rules.acceptance import (
     check_audience,
     check_bound,
     check_time,
@@ -21,8 +21,8 @@ from ..rules.acceptance import (
     rule_holds,
     time_claim,
 )
-from ..settings import Kind
-from .paper import ago
+from ...settings import Kind
+from ..paper import ago
 from .steps import STORE_WORDS, Trail
 from .wording import function_in_words, rule_in_words, source_in_words, time_in_words, value_in_words
 
