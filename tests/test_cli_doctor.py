@@ -23,11 +23,14 @@ from bearerguard.rules.epochs import Epoch
 from bearerguard.settings import Kind
 from bearerguard.stores.redis.visit import ServerTime, Trial
 from tests.command_line import Ran, run, run_process, whatalo
+from tests.fleet_desks import confirm_what_is_written
 from tests.hostile import AUDIENCE, ISSUER, settings
 from tests.introspecting import CLIENT_ID, CLIENT_SECRET, ENDPOINT, OLD_CLIENT_SECRET
 from tests.minting import SECRET, private_key, public_jwk
+from tests.redis_fleets import ClusterFleet, SentinelFleet
+from tests.revoking import seconds_until
 from tests.scripted_provider import Line, Play, ScriptedProvider, answer, json_answer, status
-from tests.servers import RedisServer, free_port, redis_binaries, start_redis
+from tests.servers import RedisBinary, RedisServer, free_port, redis_binaries, start_redis
 from tests.test_acl import LOGIN, RIGHTS, let_in, more_for
 
 __all__ = ["whatalo"]
@@ -137,6 +140,18 @@ def test_asks_for_no_more_rights_than_there_are(own_redis_server: RedisServer, t
     (tmp_path / "url").write_text(let_in(own_redis_server, RIGHTS))
     ran = run("doctor", "--store-file", str(tmp_path / "url"), "--json")
     assert (ran.code, healths(ran)["rights"]) == (0, "ok")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("binary", redis_binaries(), ids=lambda binary: binary.name)
+def test_finds_a_fleet_well_and_one_that_confirms_nothing(binary: RedisBinary) -> None:
+    with SentinelFleet(binary) as fleet:
+        seconds_until(lambda: confirm_what_is_written(fleet.master, replicas=1), at_most=20)
+        ran = run("doctor", "--store", f"redis+sentinel://{fleet.addresses}/{fleet.service}", "--json")
+        assert (ran.code, healths(ran)["role"], healths(ran)["rights"]) == (0, "ok", "ok")
+    with ClusterFleet(binary) as cluster:
+        ran = run("doctor", "--store", f"redis+cluster://{cluster.addresses}", "--json")
+        assert (ran.code, healths(ran)["role"], healths(ran)["writes"]) == (1, "fail", "fail")
 
 
 def test_finds_the_rights_that_a_replica_in_the_process_needs(own_redis_server: RedisServer) -> None:

@@ -131,6 +131,7 @@ _WRITES = {
     "READONLY": "it is a replica: name its master",
     "MISCONF": "it cannot write to its disk: look at its log",
     "NOREPLICAS": "it waits for replicas: start them",
+    "UNCONFIRMED": "no replica confirmed a write in time: look at the replicas",
 }
 
 

@@ -12,7 +12,7 @@ from ...rules.epochs import EPOCH_NAME
 from ..layout import KeyLayout
 from .commands import decoded
 from .scripts import Script
-from .wire import NotPermitted, Refused, ScriptUnknown, Wire, WireError
+from .wire import NotPermitted, Refused, ScriptUnknown, Unconfirmed, Wire, WireError
 
 VISIT_SECONDS = 0.5
 
@@ -117,7 +117,9 @@ class RedisVisit:
             return Trial(forbidden)
         keys = [self._key(f"doctor:{secrets.token_urlsafe(9)}{part}") for part in ("", ":log")]
         try:
-            told = [_text(line) for line in await self._ask("EVAL", _TRIAL.text, str(len(keys)), *keys)]
+            told = list(map(_text, await self._ask("EVAL", _TRIAL.text, str(len(keys)), *keys, is_write=True)))
+        except Unconfirmed:
+            return Trial(forbidden, ("UNCONFIRMED",))
         except NotPermitted:
             return Trial(tuple(name for name in forbidden if name != "mget"), out_of_reach=True)
         denied = tuple(line.partition(" ")[0] for line in told if _is_denied(line))
@@ -150,8 +152,8 @@ class RedisVisit:
             return False
         return False
 
-    async def _ask(self, *command: str) -> Any:
-        return await self._wire.execute(*command, within=VISIT_SECONDS)
+    async def _ask(self, *command: str, is_write: bool = False) -> Any:
+        return await self._wire.execute(*command, within=VISIT_SECONDS, is_write=is_write)
 
 
 _DENIALS = ("NOPERM", "can't run this command", "can't access", "no permissions")
