@@ -62,8 +62,8 @@ class RedisVisit:
     """One server, looked at over connections that no verifier uses. Every question ends within half a second."""
 
     def __init__(self, wire: Wire, layout: KeyLayout, shown: str) -> None:
-        self.shown = shown
-        self.prefix = layout.prefix
+        self.shown: str = shown
+        self.prefix: str = layout.prefix
         self._wire = wire
         self._key = layout.key
 
