@@ -41,6 +41,7 @@ ROOMS: Mapping[str, frozenset[str]] = {
     "testing": frozenset({"testing"}),
     "entrance": frozenset({"__init__"}),
     "demo": frozenset({"demo"}),
+    "command": frozenset({"cli", "__main__"}),
 }
 
 # What each room may import, beside itself.
@@ -59,6 +60,9 @@ BELOW: Mapping[str, frozenset[str]] = {
     "entrance": frozenset({"words", "stores", "front", "doors"}),
     # On top of all: nothing but the command line knows of it.
     "demo": frozenset({"words", "core", "stores", "front", "doors", "platforms", "testing"}),
+    "command": frozenset(
+        ["words", "rules", "core", "io", "stores", "front", "doors", "platforms", "entrance", "testing", "demo"]
+    ),
 }
 
 # Which modules may import what is not ours, nor Python's; by what their names begin with.
@@ -264,6 +268,12 @@ def loaded_by(statement: str) -> set[str]:
         pytest.param("from bearerguard.platforms import jtl, oauth, shopify, whatalo", (), id="the presets"),
         pytest.param(
             "import bearerguard; bearerguard.RedisStore('redis://localhost')", ("redis",), id="a store in Redis"
+        ),
+        pytest.param(
+            "import sys; sys.stdout = sys.stderr\nfrom bearerguard.cli import main\n"
+            "main(['--help']), main(['doctor', '--help'])\nsys.stdout = sys.__stdout__",
+            (),
+            id="the command",
         ),
         pytest.param("import bearerguard; bearerguard.JwksKeys('https://id.example.com/keys')", (), id="a key set"),
     ],

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from .core.ports import HttpAnswer, HttpRequest, Ports, StorePolicy
 from .io.flights import AsyncFlight, SyncFlight
-from .stores import MemoryStore, StoreLike, open_store
+from .stores import MemoryStore, StoreLike, StoreSource, open_store
 
 if TYPE_CHECKING:
     from .io.http_async import AsyncFetch
@@ -25,18 +25,18 @@ class Connections:
     _blocking: Ports | None = None
 
     def __init__(self, store: StoreLike | str, monotonic: Callable[[], float]) -> None:
-        self._store = open_store(store, monotonic=monotonic)
+        self.store: StoreSource = open_store(store, monotonic=monotonic)
         self._by_loop: dict[asyncio.AbstractEventLoop, Ports] = {}
 
     @property
     def are_shared(self) -> bool:
         """Whether other processes may see the same store."""
-        return not isinstance(self._store, MemoryStore)
+        return not isinstance(self.store, MemoryStore)
 
     @property
     def store_policy(self) -> StorePolicy:
         """What is done where the store forgets, or cannot be asked."""
-        return self._store.policy
+        return self.store.policy
 
     @staticmethod
     def bring_in_http() -> None:
@@ -49,7 +49,7 @@ class Connections:
         """The ports of blocking code."""
         if self._blocking is not None:
             return self._blocking
-        made = Ports(self._store.sync_port(), _LateSyncFetch(), SyncFlight())
+        made = Ports(self.store.sync_port(), _LateSyncFetch(), SyncFlight())
         # One step, so that threads that come here at once share one.
         shared: Ports = vars(self).setdefault("_blocking", made)
         return shared
@@ -61,7 +61,7 @@ class Connections:
 
     def _made_for(self, loop: asyncio.AbstractEventLoop) -> Ports:
         self._let_go_of_closed_loops()
-        return self._by_loop.setdefault(loop, Ports(self._store.async_port(), _LateAsyncFetch(), AsyncFlight()))
+        return self._by_loop.setdefault(loop, Ports(self.store.async_port(), _LateAsyncFetch(), AsyncFlight()))
 
     def _let_go_of_closed_loops(self) -> None:
         for closed in [loop for loop in tuple(self._by_loop) if loop.is_closed()]:

@@ -56,9 +56,15 @@ class Line(NamedTuple):
 
 def to_log(event: events.Event) -> None:
     """The sink that says it in the log of `bearerguard`; there from the beginning, until `set_sinks` leaves it out."""
-    line_of = _LINES.get(type(event))
-    if line_of is not None:
-        _say(line_of(event))
+    line = line_of(event)
+    if line is not None:
+        _say(line)
+
+
+def line_of(event: events.Event) -> Line | None:
+    """What the log says of an event; nothing of good news."""
+    says = _LINES.get(type(event))
+    return None if says is None else says(event)
 
 
 def _refused(event: events.TokenRefused) -> Line:

@@ -90,4 +90,5 @@ def access_token_rules(audience: Expected | None) -> NamedRules:
 
 
 def _says_bearer(token_type: object) -> bool:
+    """Whether `token_type` is Bearer."""
     return isinstance(token_type, str) and token_type.lower() == "bearer"

@@ -264,6 +264,7 @@ class _AdminOf:
     shops: _Shops
 
     def __call__(self, issuer: str) -> bool:
+        """Whether `iss` is `https://{shop}/admin`."""
         return self.shops.is_admin(issuer)
 
 

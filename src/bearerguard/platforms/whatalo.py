@@ -141,4 +141,5 @@ def access_tokens(
 
 
 def _speaks_for_its_store(values: Mapping[str, Any]) -> bool:
+    """Whether `sub` is the store that `storeId` names."""
     return bool(values["sub"] == values["storeId"])

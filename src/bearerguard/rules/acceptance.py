@@ -28,18 +28,18 @@ def claims_of(values: dict[str, Any], settings: ClaimSettings, audience_claim: s
     `signed` tells the token from all others where it has no jti.
     """
     if values.get("iss") != settings.issuer:
-        _check_expected(values.get("iss"), settings.issuer, "wrong_issuer")
+        check_bound(values.get("iss"), settings.issuer, "wrong_issuer")
     if values.get(audience_claim) != settings.audience:
-        _check_audience(values.get(audience_claim), settings.audience)
-    _check_words(values)
+        check_audience(values.get(audience_claim), settings.audience)
+    check_words(values)
     if settings.rules or settings.checks:
         _check_rules(values, settings)
     return Claims(
         values,
         kind=settings.name,
-        tenant=None if settings.tenant is None else _text(values, settings.tenant),
-        user=None if settings.user is None else _text(values, settings.user),
-        scopes=_scopes(values, settings.scopes),
+        tenant=None if settings.tenant is None else claim_text(values, settings.tenant),
+        user=None if settings.user is None else claim_text(values, settings.user),
+        scopes=claim_scopes(values, settings.scopes),
         shape=settings.claims_type,
         authority=settings.vouched_by,
         signed=signed,
@@ -64,36 +64,39 @@ def time_claim(values: Mapping[str, Any], name: str) -> float | None:
     return value  # type: ignore[no-any-return]
 
 
-def _check_expected(value: Any, expected: Expected, reason: str) -> None:
+def check_bound(value: Any, expected: Expected, reason: str) -> None:
+    """InvalidToken unless a claim that binds the token to somebody is what the settings expect."""
     if expected is UNCHECKED:
         if value is not None and not isinstance(value, str):
             raise InvalidToken("bad_claim")
         return
     if isinstance(expected, IfPresent):
         if value is not None:
-            _check_expected(value, expected.rule, reason)  # type: ignore[arg-type]
+            check_bound(value, expected.rule, reason)  # type: ignore[arg-type]
         return
     if value in MISSING:
         raise InvalidToken("missing_claim")
-    if not isinstance(value, str) or not _rule_holds(reason, expected, value):
+    if not isinstance(value, str) or not rule_holds(reason, expected, value):
         raise InvalidToken(reason)
 
 
-def _check_audience(value: Any, expected: Expected) -> None:
+def check_audience(value: Any, expected: Expected) -> None:
+    """InvalidToken unless one of the audiences is what the settings expect."""
     if expected is UNCHECKED:
         return
     if not isinstance(value, list):
-        _check_expected(value, expected, "wrong_audience")
+        check_bound(value, expected, "wrong_audience")
         return
     if not value:
         raise InvalidToken("missing_claim")
     if not all(isinstance(item, str) for item in value):
         raise InvalidToken("bad_claim")
-    if not any(_rule_holds("wrong_audience", expected, item) for item in value if item):
+    if not any(rule_holds("wrong_audience", expected, item) for item in value if item):
         raise InvalidToken("wrong_audience")
 
 
-def _check_words(values: Mapping[str, Any]) -> None:
+def check_words(values: Mapping[str, Any]) -> None:
+    """InvalidToken for a token that is bound to a key, or whose jti or sub are no texts."""
     token_type = values.get("token_type", "Bearer")
     # RFC 7800: a token that names a key is worth nothing without proof of that key, which is not checked here.
     if "cnf" in values or not isinstance(token_type, str) or token_type.lower() != "bearer":
@@ -105,14 +108,15 @@ def _check_words(values: Mapping[str, Any]) -> None:
 
 def _check_rules(values: Mapping[str, Any], settings: ClaimSettings) -> None:
     for name, rule in rule_pairs(settings.rules):
-        if not _rule_holds(name, rule, values.get(name), present=name in values):
+        if not rule_holds(name, rule, values.get(name), present=name in values):
             raise InvalidToken("rule_failed")
     for check in settings.checks:
-        if not _returns_true(check, values):
+        if not returns_true(check, values):
             raise InvalidToken("rule_failed")
 
 
-def _rule_holds(name: str, rule: Any, value: Any, *, present: bool = True) -> bool:
+def rule_holds(name: str, rule: Any, value: Any, *, present: bool = True) -> bool:
+    """Whether a claim keeps its rule; InvalidToken where the rule raises, which is told."""
     try:
         return holds(rule, value, present=present)
     except Exception as error:
@@ -121,15 +125,17 @@ def _rule_holds(name: str, rule: Any, value: Any, *, present: bool = True) -> bo
     raise InvalidToken("rule_failed")
 
 
-def _returns_true(check: Callable[[Any], bool], subject: Any) -> bool:
+def returns_true(check: Callable[[Any], bool], subject: Any) -> bool:
+    """Whether a check returns True itself; one that raises does not, and is told of."""
     try:
         return check(subject) is True
     except Exception as error:
-        _tell_that_it_raised(_name_of(check), error)
+        _tell_that_it_raised(name_of_function(check), error)
         return False
 
 
-def _name_of(function: Callable[[Any], Any]) -> str:
+def name_of_function(function: Callable[[Any], Any]) -> str:
+    """What a function of the settings is called."""
     return getattr(function, "__qualname__", type(function).__name__)
 
 
@@ -140,11 +146,12 @@ def _tell_that_it_raised(rule: str, error: Exception) -> None:
 def check_each_time(claims: Claims, settings: ClaimSettings) -> None:
     """InvalidToken unless the checks that run on every request return True."""
     for check in settings.each_time:
-        if not _returns_true(check, claims):
+        if not returns_true(check, claims):
             raise InvalidToken("rule_failed")
 
 
-def _text(values: Mapping[str, Any], source: TextSource) -> str | None:
+def claim_text(values: Mapping[str, Any], source: TextSource) -> str | None:
+    """The tenant or the user that the claims name, in its one spelling; InvalidToken where that is no text."""
     if callable(source) and not isinstance(source, (str, ClaimText)):
         value = _extracted(source, values)
     else:
@@ -167,11 +174,12 @@ def _extracted(function: Callable[[Any], Any], subject: Any) -> Any:
     try:
         return function(subject)
     except Exception as error:
-        _tell_that_it_raised(_name_of(function), error)
+        _tell_that_it_raised(name_of_function(function), error)
     raise InvalidToken("rule_failed")
 
 
-def _scopes(values: Mapping[str, Any], source: ScopeSource) -> frozenset[str]:
+def claim_scopes(values: Mapping[str, Any], source: ScopeSource) -> frozenset[str]:
+    """The scopes that the claims grant; InvalidToken where they are no scopes."""
     if source is NO_SCOPES:
         return frozenset()
     if source is None:

@@ -79,24 +79,32 @@ def accepted_facts(
     InvalidToken names the first rule that they break. An `iat` is no rule: the provider's own clock says that its token
     is active.
     """
-    values = dict(facts)
-    if values.get("iss") is None and isinstance(settings.issuer, str):
-        values["iss"] = settings.issuer
-    _check_is_access_token(values)
-    starts_at, dies_at = _life(values, settings.leeway)
+    values = with_issuer(facts, settings)
+    check_is_access_token(values)
+    starts_at, dies_at = life(values, settings.leeway)
     check_time(starts_at, dies_at, now=now)
     if settings.clients is not None:
-        _check_client(values.get("client_id"), settings.clients)
+        check_client(values.get("client_id"), settings.clients)
     signed = None if "jti" in values else sha256(_signing_input(token)).digest()
     return claims_of(values, settings, "aud", signed), starts_at, dies_at
 
 
-def _check_client(client_id: object, clients: AbstractSet[str]) -> None:
+def with_issuer(facts: Mapping[str, Any], settings: OpaqueTokens) -> dict[str, Any]:
+    """The facts; where they name no issuer, it is the one that was asked."""
+    values = dict(facts)
+    if values.get("iss") is None and isinstance(settings.issuer, str):
+        values["iss"] = settings.issuer
+    return values
+
+
+def check_client(client_id: object, clients: AbstractSet[str]) -> None:
+    """InvalidToken unless the token was given to one of these clients."""
     if not isinstance(client_id, str) or client_id not in clients:
         raise InvalidToken("wrong_audience")
 
 
-def _check_is_access_token(values: Mapping[str, Any]) -> None:
+def check_is_access_token(values: Mapping[str, Any]) -> None:
+    """InvalidToken for what the provider says is a refresh token or an ID token."""
     use, typ = values.get("token_use", "access"), values.get("typ", "")
     named_other = isinstance(typ, str) and typ.lower() in _OTHER_TYPES
     if (
@@ -108,7 +116,8 @@ def _check_is_access_token(values: Mapping[str, Any]) -> None:
         raise InvalidToken("other_token_type")
 
 
-def _life(values: Mapping[str, Any], leeway: float) -> tuple[float, float]:
+def life(values: Mapping[str, Any], leeway: float) -> tuple[float, float]:
+    """From when and until when a token with these facts is good, leeway and all."""
     expires, starts = time_claim(values, "exp"), time_claim(values, "nbf")
     time_claim(values, "iat")
     return (

@@ -22,25 +22,27 @@ def accepted(
     """
     if settings.nullable:
         values = {name: value for name, value in values.items() if value is not None or name not in settings.nullable}
-    _check_required(values, settings.required)
-    starts_at, dies_at = _life(values, settings)
+    check_required(values, settings.required)
+    starts_at, dies_at = life(values, settings)
     check_time(starts_at, dies_at, now=now)
     signed = None if "jti" in values else sha256(signing_input).digest()
     return claims_of(values, settings, settings.audience_claim, signed), starts_at, dies_at
 
 
-def _check_required(values: Mapping[str, Any], required: Sequence[str]) -> None:
+def check_required(values: Mapping[str, Any], required: Sequence[str]) -> None:
+    """InvalidToken unless each of these claims is there, and neither empty nor null."""
     for name in required:
         value = values.get(name)
         if not value and value in MISSING:
             raise InvalidToken("missing_claim")
 
 
-def _life(values: Mapping[str, Any], settings: SignedTokens) -> tuple[float, float]:
+def life(values: Mapping[str, Any], settings: SignedTokens) -> tuple[float, float]:
+    """From when and until when a token with these claims is good, leeway and all."""
     leeway = settings.leeway
     expires, issued, starts = time_claim(values, "exp"), time_claim(values, "iat"), time_claim(values, "nbf")
     if settings.max_lifetime is not None:
-        _check_lifetime(expires, issued, settings.max_lifetime)
+        check_lifetime(expires, issued, settings.max_lifetime)
     # PyJWT cuts the fraction of an exp off, and so do we: it must never be the stricter one.
     dies_at = math.inf if expires is None else math.floor(expires) + leeway
     if settings.max_age is not None:
@@ -53,7 +55,8 @@ def _life(values: Mapping[str, Any], settings: SignedTokens) -> tuple[float, flo
     return starts_at, dies_at
 
 
-def _check_lifetime(expires: float | None, issued: float | None, longest: float) -> None:
+def check_lifetime(expires: float | None, issued: float | None, longest: float) -> None:
+    """InvalidToken for a token that lives longer, or does not say since when."""
     if expires is None:
         return
     if issued is None:

@@ -73,13 +73,14 @@ def check_marks(names: Sequence[str], values: Sequence[str | None], *, issued_at
     """TokenRevoked if one of the values that the store holds under `names` says so."""
     for name, value in zip(names, values, strict=True):
         if value is not None:
-            mark = _mark(value)
+            mark = marked(value)
             # A watermark revokes what was issued before it; a provider's clock may run ahead of ours.
             if name.startswith("d:") or issued_at is None or issued_at <= mark + ahead:
                 raise TokenRevoked
 
 
-def _mark(value: str) -> int:
+def marked(value: str) -> int:
+    """The time that a mark stands for; StoreUnavailable where it cannot be read."""
     version, _, number = value.partition("|")
     if version != VERSION or not is_number(number):
         raise StoreUnavailable("store_unreadable")

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from .port import AsyncRedisPort, SyncRedisPort
     from .replica import DenylistReplica
+    from .visit import RedisVisit
 
 
 class RedisStore:
@@ -72,6 +73,9 @@ class RedisStore:
         check_word("on_eviction", on_eviction, get_args(OnEviction))
         check_seconds("max_staleness", max_staleness, 0.5, 60)
         self.policy: StorePolicy = StorePolicy(on_amnesia, first_start, on_failure)
+        self.is_durable: bool = durable
+        self.on_eviction: OnEviction = on_eviction
+        self.has_replica: bool = replica
         self._layout = KeyLayout(prefix)
         self._lines = lines_to(where, self._layout.key("epoch"))
         self._watch = ServerWatch(is_durable=durable, is_replicated=self._lines.is_replicated, on_eviction=on_eviction)
@@ -117,6 +121,24 @@ class RedisStore:
         return AsyncRedisPort(
             wire, layout=self._layout, breaker=self._breaker, policy=self.policy, replica=self._replica
         )
+
+    def sync_visit(self) -> RedisVisit:
+        """A look at the server itself, over a connection of its own, for blocking code."""
+        from .sync_wire import SyncWire
+        from .visit import RedisVisit
+
+        return RedisVisit(SyncWire(self._lines.sync_line(self._visitors_watch())), self._layout, self._lines.shown)
+
+    def async_visit(self) -> RedisVisit:
+        """The same for the running event loop."""
+        from .async_wire import AsyncWire
+        from .visit import RedisVisit
+
+        return RedisVisit(AsyncWire(self._lines.async_line(self._visitors_watch())), self._layout, self._lines.shown)
+
+    def _visitors_watch(self) -> ServerWatch:
+        """Whoever looks takes note for himself, and also looks at a server that would be refused."""
+        return ServerWatch(is_replicated=self._lines.is_replicated)
 
     def after_fork(self) -> None:
         """A thread of the parent may hold the lock; and what the parent knows of the server, we have not seen."""

@@ -1,0 +1,1 @@
+"""What is revoked: written, and asked for, by hand."""

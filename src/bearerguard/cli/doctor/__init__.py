@@ -1,0 +1,1 @@
+"""What is wrong with a setup, and what to do about it."""
