@@ -48,6 +48,8 @@ PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("**/*.md"), *(ROOT / "examples").
 OF_FRAMEWORKS = sorted((DOCS / "frameworks").glob("*.md"))
 RUN_ELSEWHERE = [*OF_FRAMEWORKS, DOCS / "mcp.md"]
 NAMED_ELSEWHERE = "bearerguard.django"
+REFERENCE = DOCS / "api"
+"""Made from the docstrings; tests/test_reference.py runs their examples."""
 SOURCES = sorted((ROOT / "src").glob("**/*.py"))
 
 _BLOCK = re.compile(r"^(?:```python\n(?P<shown>.*?)^```|<!-- python\n(?P<hidden>.*?)^-->)$", re.MULTILINE | re.DOTALL)
@@ -95,6 +97,9 @@ def name_of(page: Path) -> str:
 
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=name_of)
+every_written_page = pytest.mark.parametrize(
+    "page", [each for each in PAGES if REFERENCE not in each.parents], ids=name_of
+)
 
 
 @pytest.fixture
@@ -132,13 +137,15 @@ def log_as_it_was() -> Iterator[None]:
     bring_back()
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page not in RUN_ELSEWHERE], ids=name_of)
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page not in RUN_ELSEWHERE and REFERENCE not in page.parents], ids=name_of
+)
 @pytest.mark.usefixtures("surroundings")
 def test_runs_the_code_of_every_page(page: Path) -> None:
     run(page)
 
 
-@every_page
+@every_written_page
 def test_leaves_no_python_unrun(page: Path) -> None:
     text = page.read_text()
     fences = re.findall(r"^\s*(?:```|~~~) *(?:py|python|python3|pycon)\b.*$", text, re.MULTILINE | re.IGNORECASE)
@@ -146,7 +153,7 @@ def test_leaves_no_python_unrun(page: Path) -> None:
     assert text.count("<!-- python") == sum(block["hidden"] is not None for block in _BLOCK.finditer(text))
 
 
-@every_page
+@every_written_page
 def test_shows_nothing_that_only_the_tests_have(page: Path) -> None:
     shown = [block["shown"] or "" for block in _BLOCK.finditer(page.read_text())]
     assert [code for code in shown if re.search(r"\breader\b", code)] == []
@@ -167,9 +174,16 @@ def test_has_links_that_lead_somewhere(page: Path) -> None:
         assert not anchor or anchor in anchors(target), link
 
 
+def linked_from(page: Path) -> set[Path]:
+    """The files that a page leads to."""
+    return {(page.parent / link.partition("#")[0]).resolve() for link in _LINK.findall(page.read_text())}
+
+
 def test_leads_to_every_page_of_the_docs() -> None:
-    linked = {(DOCS / link.partition("#")[0]).resolve() for link in _LINK.findall((DOCS / "index.md").read_text())}
-    assert linked >= {page for page in PAGES if DOCS in page.parents and page.name != "index.md"}
+    lists = [DOCS / "index.md", *DOCS.glob("*/index.md")]
+    linked = linked_from(lists[0]).union(*(linked_from(each) for each in lists[1:]))
+    assert linked_from(lists[0]) >= set(lists[1:])
+    assert linked >= {page for page in PAGES if DOCS in page.parents and page != lists[0]}
 
 
 def names_in_opentelemetry() -> set[str]:
@@ -198,7 +212,9 @@ def find(dotted: str) -> None:
 
 
 def test_speaks_of_every_public_name() -> None:
-    said = "\n".join(page.read_text() for page in PAGES if page.name != "CHANGELOG.md")
+    said = "\n".join(
+        page.read_text() for page in PAGES if page.name != "CHANGELOG.md" and REFERENCE not in page.parents
+    )
     assert [name for name in bearerguard.__all__ if not re.search(rf"\b{name}\b", said)] == []
 
 

@@ -17,6 +17,8 @@ HERE = Path(__file__).parent
 def main() -> int:
     """Stage, build, look through; exit code 1 if anything is wrong."""
     options = _options()
+    if options.reference:
+        return _reference()
     stage = options.into.with_name(f"{options.into.name}-staged")
     _stage(stage)
     shutil.rmtree(options.into, ignore_errors=True)
@@ -30,7 +32,17 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.site", description="Build the docs as a site.")
     parser.add_argument("--into", type=Path, default=ROOT / "build" / "site", help="where the site goes")
+    parser.add_argument("--reference", action="store_true", help="only: renew docs/api, which stands in the repository")
     return parser.parse_args()
+
+
+def _reference() -> int:
+    """Needs what the tests need, for they know which modules are public."""
+    from ..test_exported_members import MODULES
+    from .reference import write
+
+    write(MODULES)
+    return 0
 
 
 def _stage(where: Path) -> None:
