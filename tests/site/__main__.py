@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from . import plots
 from .looked_through import complaints
 from .pages import ROOT, all_pages, staged
 
@@ -19,6 +20,9 @@ def main() -> int:
     options = _options()
     if options.reference:
         return _reference()
+    if options.plots:
+        plots.renew()
+        return 0
     stage = options.into.with_name(f"{options.into.name}-staged")
     _stage(stage)
     shutil.rmtree(options.into, ignore_errors=True)
@@ -33,6 +37,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.site", description="Build the docs as a site.")
     parser.add_argument("--into", type=Path, default=ROOT / "build" / "site", help="where the site goes")
     parser.add_argument("--reference", action="store_true", help="only: renew docs/api, which stands in the repository")
+    parser.add_argument("--plots", action="store_true", help="only: renew the plots, from the tables of the pages")
     return parser.parse_args()
 
 
