@@ -140,10 +140,9 @@ def as_markdown(server: str, sizes: Sizes) -> str:
     rows = [f"| {name} | {_rounded(sizes[name])} bytes | {_lives(name)} |" for name in order]
     rows.append(f"| {LOG} | {sizes[LOG] / 1e6:.1f} MB | always |")
     fleets = [f"| {fleet.says} | {max(1, ceil(fleet.bytes(sizes) / 1e6))} MB |" for fleet in FLEETS]
-    return "\n".join(
-        [f"Measured on {when} with {server}:", "", "| what is kept | room | for how long |", "|---|---|---|", *rows]
-        + ["", "| so this comes to | room |", "|---|---|", *fleets]
-    )
+    kept = ["| what is kept | room | for how long |", "|---|---|---|", *rows]
+    comes_to = ["| so this comes to | room |", "|---|---|", *fleets]
+    return "\n".join([f"Measured on {when} with {server}:", "", *kept, "", *comes_to])
 
 
 def _lives(name: str) -> str:

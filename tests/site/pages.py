@@ -14,7 +14,7 @@ HOME = PurePosixPath("docs/index.md")
 _CODE = re.compile(r"^(?P<ticks>```+)[^\n]*\n.*?^(?P=ticks)$|<!--.*?-->\n*", re.MULTILINE | re.DOTALL)
 _LANGUAGE = re.compile(r"^(```+\w+) .*")
 _LINK = re.compile(r"(?P<before>\]\()(?!\w+:)(?P<path>[^)\s#]+)(?P<after>(?:#[^)\s]*)?\))")
-_SECTION = re.compile(r"^## (?P<title>.+)\n(?P<body>(?:(?!^## ).*\n?)*)", re.MULTILINE)
+_SECTION = re.compile(r"^## (.+)$", re.MULTILINE)
 _PICTURES = (".svg", ".png")
 
 
@@ -127,7 +127,9 @@ def _give_places(pages: dict[PurePosixPath, Page]) -> None:
 
 
 def _sections(text: str) -> list[tuple[str, str]]:
-    return [(match["title"], match["body"]) for match in _SECTION.finditer(text)] or [("", text)]
+    """What stands before the first heading of the second order, and below each."""
+    before, *pieces = _SECTION.split(text)
+    return [("", before), *zip(pieces[::2], pieces[1::2], strict=True)]
 
 
 def _is_free(source: PurePosixPath, placed: set[PurePosixPath]) -> bool:
