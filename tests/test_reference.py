@@ -25,6 +25,7 @@ from bearerguard.carriers import Header
 from bearerguard.flask import init_app
 from bearerguard.platforms import jtl, oauth, shopify, whatalo
 from bearerguard.sinks import add_sink, set_sinks, to_log
+from bearerguard.testing import TestKeys
 from bearerguard.wsgi import SessionTokenMiddleware
 from tests.minting import OLD_SECRET, SECRET, private_key, public_jwk
 from tests.site.reference import FOLDER, file_name, pages
@@ -110,6 +111,8 @@ def surroundings() -> dict[str, Any]:
         "shop_host": str.lower,
         "current_claims": MagicMock(),
         "Header": Header,
+        "keys": TestKeys(),
+        "client": MagicMock(get=MagicMock(return_value=MagicMock(status_code=200))),
     }
 
 

@@ -16,9 +16,7 @@ SIZES = {TENANT: 100.0, TOKEN: 110.0, ONCE: 120.0, ANSWER: 1000.0, LOG: 1_000_00
     [
         pytest.param(Fleet("nothing"), 1_000_000, id="only the log"),
         pytest.param(Fleet("revoked", revoked=10), 1_001_000, id="revocations"),
-        pytest.param(
-            Fleet("used", used_per_second=1, life=300), 1_540_000, id="one-time use, for 75 minutes"
-        ),
+        pytest.param(Fleet("used", used_per_second=1, life=300), 1_540_000, id="one-time use, for 75 minutes"),
         pytest.param(Fleet("opaque", tokens_per_minute=1000), 2_000_000, id="answers, for a minute"),
     ],
 )

@@ -148,12 +148,18 @@ def _members(found: Found, page: Mapping[str, Found]) -> Iterator[tuple[Found, a
     """Public methods and properties; those of a parent only where it has no place of its own on the page."""
     assert isinstance(found.node, ast.ClassDef)
     for each in found.node.body:
-        if isinstance(each, (ast.FunctionDef, ast.AsyncFunctionDef)) and not each.name.startswith("_"):
+        if isinstance(each, (ast.FunctionDef, ast.AsyncFunctionDef)) and _is_public(each):
             yield found, each
     own = {each.name for each in found.node.body if isinstance(each, (ast.FunctionDef, ast.AsyncFunctionDef))}
     for _, base in found.bases():
         if base is not None and base not in page.values():
             yield from ((owner, each) for owner, each in _members(base, page) if each.name not in own)
+
+
+def _is_public(method: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """Whether it is for readers; what sets a property goes without saying."""
+    sets = any(isinstance(each, ast.Attribute) and each.attr == "setter" for each in method.decorator_list)
+    return not (sets or method.name.startswith("_"))
 
 
 def _is_property(method: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
