@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import flask
-import redis
 
 from bearerguard import RedisStore, SignedTokens, Verifier, single_use
 from bearerguard.flask import init_app
@@ -97,8 +96,8 @@ def _grown(server: RedisServer, work: Callable[[], object], count: int) -> float
 
 
 def _used_by(server: RedisServer) -> int:
-    with redis.Redis.from_url(server.url) as client:
-        return int(client.info("memory")["used_memory_dataset"]) + int(client.info("memory")["used_memory_overhead"])
+    memory = server.cli("INFO", "memory")
+    return int(memory["used_memory_dataset"]) + int(memory["used_memory_overhead"])
 
 
 def _revoke_tenants(verifier: Verifier[SignedTokens], name: str, count: int) -> None:
@@ -127,10 +126,8 @@ def _of_answers(server: RedisServer) -> float:
     """What one entry takes by itself: so many at once would end before they are counted."""
     with asyncio.Runner() as runner, provider.running(runner) as asked:
         introspecting(asked, store=RedisStore(server.url)).verify(asked.token())
-        with redis.Redis.from_url(server.url) as client:
-            sizes = [client.memory_usage(key) for key in client.scan_iter("bearerguard:{bearerguard}:i:*")]
-    (size,) = sizes
-    return float(size)
+        (key,) = server.cli("KEYS", "bearerguard:{bearerguard}:i:*")
+        return float(server.cli("MEMORY", "USAGE", key, "SAMPLES", 0))
 
 
 def as_markdown(server: str, sizes: Sizes) -> str:
