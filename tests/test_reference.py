@@ -28,10 +28,10 @@ from bearerguard.sinks import add_sink, set_sinks, to_log
 from bearerguard.testing import TestKeys
 from bearerguard.wsgi import SessionTokenMiddleware
 from tests.minting import OLD_SECRET, SECRET, private_key, public_jwk
-from tests.site.reference import FOLDER, file_name, pages
+from tests.site.reference import FOLDER, NOT_EVERYWHERE, file_name, pages
 from tests.test_exported_members import MODULES, THINGS
 
-PAGES = pages(MODULES)
+PAGES = pages([*MODULES, *NOT_EVERYWHERE])
 
 
 @pytest.mark.parametrize("file", PAGES, ids=lambda file: file.name)

@@ -12,6 +12,8 @@ from .signatures import fields_of, is_typed_dict, of_class, of_function, of_meth
 from .source import Found, Module, module
 
 FOLDER = ROOT / "docs" / "api"
+NOT_EVERYWHERE = ("bearerguard.mcp",)
+"""Public modules that need a package which most tests do without. They can be read all the same."""
 
 _ALIAS = re.compile(r"\b[A-Z]\w+\b")
 
@@ -44,7 +46,7 @@ def page(where: Module) -> str:
     parts = [f"# {where.name}", where.doc, "\n".join(["| name | for |", "|---|---|", *rows])]
     for name, found in things.items():
         parts += _thing(name, found, things)
-    parts += _aliases(things)
+    parts += _aliases(things, "\n".join(parts))
     return _MADE + "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -169,13 +171,15 @@ def _is_property(method: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
 # --- Words in signatures ---------------------------------------------------------------------------------------------
 
 
-def _aliases(page: Mapping[str, Found]) -> Iterator[str]:
-    """What the short names in the signatures above stand for."""
+def _aliases(page: Mapping[str, Found], text: str) -> Iterator[str]:
+    """What the short names in the signatures stand for; those that only bodies of functions know are left out."""
     meant: dict[str, str] = {}
     for found in page.values():
         for node in found.nodes:
             _collect(found.module, found.module.written(node), meant)
-    rows = [f"| `{name}` | `{_escaped(text)}` |" for name, text in sorted(meant.items()) if name not in page]
+    said = " ".join([text, *meant.values()])
+    shown = [name for name in sorted(meant) if name not in page and re.search(rf"\b{name}\b", said)]
+    rows = [f"| `{name}` | `{_escaped(meant[name])}` |" for name in shown]
     if rows:
         yield "## Words in signatures"
         yield "\n".join(["| word | stands for |", "|---|---|", *rows])
