@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from unittest.mock import MagicMock
 
 import fastapi
@@ -94,6 +94,8 @@ def surroundings() -> dict[str, Any]:
         "shopify": shopify,
         "whatalo": whatalo,
         "FastAPI": fastapi.FastAPI,
+        "Depends": fastapi.Depends,
+        "Annotated": Annotated,
         "init_app": init_app,
         "add_sink": add_sink,
         "counts": Counter(),

@@ -12,7 +12,7 @@ from .signatures import fields_of, is_typed_dict, of_class, of_function, of_meth
 from .source import Found, Module, module
 
 FOLDER = ROOT / "docs" / "api"
-NOT_EVERYWHERE = ("bearerguard.mcp",)
+NOT_EVERYWHERE = ("bearerguard.django", "bearerguard.mcp")
 """Public modules that need a package which most tests do without. They can be read all the same."""
 
 _ALIAS = re.compile(r"\b[A-Z]\w+\b")
