@@ -7,6 +7,9 @@ A page is one program: its Python blocks run from top to bottom. What readers ne
     -->
 
 which runs at its place like any other block, and has `reader` to ask the page's apps with.
+
+Pages on migration show code of other libraries as well. It stands in blocks that begin with "```python before" or
+"<!-- python before", which are a program of their own: `tox -e peers` runs it, where those libraries are.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 import pytest
@@ -48,9 +52,14 @@ PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("**/*.md"), *(ROOT / "examples").
 OF_FRAMEWORKS = sorted((DOCS / "frameworks").glob("*.md"))
 RUN_ELSEWHERE = [*OF_FRAMEWORKS, DOCS / "mcp.md"]
 NAMED_ELSEWHERE = "bearerguard.django"
+REFERENCE = DOCS / "api"
+"""Made from the docstrings; tests/test_reference.py runs their examples."""
 SOURCES = sorted((ROOT / "src").glob("**/*.py"))
 
-_BLOCK = re.compile(r"^(?:```python\n(?P<shown>.*?)^```|<!-- python\n(?P<hidden>.*?)^-->)$", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(
+    r"^(?:```python(?P<before> before)?\n(?P<shown>.*?)^```|<!-- python(?P<unseen> before)?\n(?P<hidden>.*?)^-->)$",
+    re.MULTILINE | re.DOTALL,
+)
 _FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[[^\]]*\]\((?!https?:)([^)\s]+)\)")
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
@@ -95,6 +104,8 @@ def name_of(page: Path) -> str:
 
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=name_of)
+WRITTEN = [page for page in PAGES if REFERENCE not in page.parents]
+every_written_page = pytest.mark.parametrize("page", WRITTEN, ids=name_of)
 
 
 @pytest.fixture
@@ -111,15 +122,22 @@ def surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "jtl-jwks.json").write_text(json.dumps({"keys": [public_jwk(private_key("EdDSA"))]}))
 
 
-def run(page: Path, reader: Reader | None = None) -> dict[str, Any]:
+def run(page: Path, reader: Reader | None = None, *, before: bool = False) -> dict[str, Any]:
     """Run a page as one program; what it has defined at its end."""
-    text = page.read_text()
     names: dict[str, Any] = {"__name__": page.stem, "reader": reader or Reader()}
-    for block in _BLOCK.finditer(text):
-        shown = block["shown"] if block["hidden"] is None else block["hidden"]
-        lines_before = text.count("\n", 0, block.start()) + 1
-        exec(compile("\n" * lines_before + shown, page, "exec"), names)
+    for code in programs(page, before=before):
+        exec(code, names)
     return names
+
+
+def programs(page: Path, *, before: bool) -> Iterator[CodeType]:
+    """The blocks of a page that make one program: its own, or that of the library which was there before."""
+    text = page.read_text()
+    for block in _BLOCK.finditer(text):
+        if bool(block["before"] or block["unseen"]) is before:
+            lines_before = text.count("\n", 0, block.start()) + 1
+            code = block["shown"] if block["hidden"] is None else block["hidden"]
+            yield compile("\n" * lines_before + code, page, "exec")
 
 
 @pytest.fixture(autouse=True)
@@ -132,13 +150,23 @@ def log_as_it_was() -> Iterator[None]:
     bring_back()
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page not in RUN_ELSEWHERE], ids=name_of)
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page not in RUN_ELSEWHERE and REFERENCE not in page.parents], ids=name_of
+)
 @pytest.mark.usefixtures("surroundings")
 def test_runs_the_code_of_every_page(page: Path) -> None:
     run(page)
 
 
-@every_page
+MIGRATIONS = [page for page in WRITTEN if "```python before" in page.read_text()]
+
+
+@pytest.mark.parametrize("page", MIGRATIONS, ids=name_of)
+def test_shows_code_of_other_libraries_that_can_be_compiled(page: Path) -> None:
+    assert list(programs(page, before=True))
+
+
+@every_written_page
 def test_leaves_no_python_unrun(page: Path) -> None:
     text = page.read_text()
     fences = re.findall(r"^\s*(?:```|~~~) *(?:py|python|python3|pycon)\b.*$", text, re.MULTILINE | re.IGNORECASE)
@@ -146,7 +174,7 @@ def test_leaves_no_python_unrun(page: Path) -> None:
     assert text.count("<!-- python") == sum(block["hidden"] is not None for block in _BLOCK.finditer(text))
 
 
-@every_page
+@every_written_page
 def test_shows_nothing_that_only_the_tests_have(page: Path) -> None:
     shown = [block["shown"] or "" for block in _BLOCK.finditer(page.read_text())]
     assert [code for code in shown if re.search(r"\breader\b", code)] == []
@@ -167,9 +195,16 @@ def test_has_links_that_lead_somewhere(page: Path) -> None:
         assert not anchor or anchor in anchors(target), link
 
 
+def linked_from(page: Path) -> set[Path]:
+    """The files that a page leads to."""
+    return {(page.parent / link.partition("#")[0]).resolve() for link in _LINK.findall(page.read_text())}
+
+
 def test_leads_to_every_page_of_the_docs() -> None:
-    linked = {(DOCS / link.partition("#")[0]).resolve() for link in _LINK.findall((DOCS / "index.md").read_text())}
-    assert linked >= {page for page in PAGES if DOCS in page.parents and page.name != "index.md"}
+    lists = [DOCS / "index.md", *DOCS.glob("*/index.md")]
+    linked = linked_from(lists[0]).union(*(linked_from(each) for each in lists[1:]))
+    assert linked_from(lists[0]) >= set(lists[1:])
+    assert linked >= {page for page in PAGES if DOCS in page.parents and page != lists[0]}
 
 
 def names_in_opentelemetry() -> set[str]:
@@ -198,7 +233,7 @@ def find(dotted: str) -> None:
 
 
 def test_speaks_of_every_public_name() -> None:
-    said = "\n".join(page.read_text() for page in PAGES if page.name != "CHANGELOG.md")
+    said = "\n".join(page.read_text() for page in WRITTEN if page.name != "CHANGELOG.md")
     assert [name for name in bearerguard.__all__ if not re.search(rf"\b{name}\b", said)] == []
 
 

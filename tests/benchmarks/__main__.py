@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from tests.site import plots
+
 from . import crowds, redis_rows, rows, servers
 from .goals import Verdict, verdicts
 from .harness import LeftOut, Scenario
@@ -93,6 +95,7 @@ def _write(report: Report) -> int:
     except PageError as error:
         print(error, file=sys.stderr)
         return 1
+    plots.renew()
     return 0
 
 

@@ -31,6 +31,7 @@ from tests.replica_watch import (
     watchmen,
 )
 from tests.servers import RedisServer, redis_binaries, start_redis
+from tests.site import plots
 
 BEGIN = "<!-- replica:begin -->"
 END = "<!-- replica:end -->"
@@ -240,6 +241,7 @@ def main() -> int:
     print(section)
     if options.write:
         write_section(section)
+        plots.renew()
     return 0
 
 

@@ -9,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+from tests.site import plots
+
 from .report import as_json, as_markdown, write_section
 from .run import Orders, soaked
 
@@ -35,6 +37,7 @@ def main() -> int:
         asked.json.write_text(as_json(outcome), encoding="utf-8")
     if asked.write and outcome.is_good:
         write_section(outcome)
+        plots.renew()
     return 0 if outcome.is_good else 1
 
 
