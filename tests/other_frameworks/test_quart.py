@@ -150,13 +150,20 @@ def test_guards_websockets() -> None:
         await websocket.accept()
         await websocket.send(str(current_claims().tenant))
 
+    async def begun(*headers: tuple[str, str], **changes: Any) -> list[dict[str, Any]]:
+        """The first two things that are said; then the server tells that nobody is there."""
+        socket = Socket(asgi, *headers, path="/ws", **changes)
+        told = [{**await socket.next()} for _ in range(2 if changes else 1)]
+        socket.heard.put_nowait({"type": "websocket.disconnect", "code": 1006})
+        await socket.rest()
+        return told
+
     async def story() -> None:
-        told = await Socket(asgi, bearer(token("a")), path="/ws", **DENIAL).rest()
-        assert told[1]["text"] == STORE
+        assert (await begun(bearer(token("a")), **DENIAL))[1]["text"] == STORE
         for headers, status in (([], 401), ([bearer(token("b"))], 403)):
-            assert (await Socket(asgi, *headers, path="/ws", **DENIAL).rest())[0]["status"] == status
-        (closed,) = await Socket(asgi, bearer(token("b")), path="/ws").rest()
-        assert closed["type"] == "websocket.close"
+            assert (await begun(*headers, **DENIAL))[0]["status"] == status
+        (closed,) = await begun(bearer(token("b")))
+        assert (closed["type"], closed["code"]) == ("websocket.close", 1000)
 
     asyncio.run(story())
 

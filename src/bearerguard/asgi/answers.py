@@ -82,7 +82,9 @@ async def write_page(page: MetadataPage, scope: Scope, send: Send) -> None:
 async def _write(prefix: str, status: int, headers: Mapping[str, str], body: bytes, scope: Scope, send: Send) -> None:
     raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
     await send({"type": f"{prefix}.response.start", "status": status, "headers": raw})
-    await send({"type": f"{prefix}.response.body", "body": b"" if scope.get("method") == "HEAD" else body})
+    sent = b"" if scope.get("method") == "HEAD" else body
+    # False is what leaving it out means, but not every client that frameworks have for tests knows that.
+    await send({"type": f"{prefix}.response.body", "body": sent, "more_body": False})
 
 
 def _close_code(error: AuthError | Unavailable) -> int:
