@@ -39,13 +39,13 @@ _LONG_FILES = {
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """How many share the tests with `-n auto`: one for each processor, for the bounds in time hold under no more.
+    """How many share the tests with `-n auto`: one more than there are processors, for tests wait half of their time.
 
     None do where the environment names one server for all, which each test empties.
     """
     if os.environ.get(REDIS_URL_VARIABLE):
         return 0
-    return min(os.cpu_count() or 1, _MOST_WORKERS)
+    return min((os.cpu_count() or 1) + 1, _MOST_WORKERS)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

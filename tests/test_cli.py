@@ -7,6 +7,7 @@ import io
 import os
 import re
 import shlex
+import socket
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -394,11 +395,18 @@ def test_tells_of_a_mistake_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_serves_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
     served: list[object] = []
-    module = type(sys)("bearerguard.demo")
-    module.serve = lambda *given, **named: served.append((given, named))  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "bearerguard.demo", module)
+    monkeypatch.setattr("bearerguard.demo.serve", lambda *given, **named: served.append((given, named)))
+    monkeypatch.delitem(sys.modules, "bearerguard.cli.showing_demo", raising=False)
     assert run("demo", "--port", "0").code == 0
-    assert served == [(("127.0.0.1", 0), {"open_browser": False})]
+    assert served == [(("127.0.0.1", 0), {"names": [], "open_browser": False})]
+    monkeypatch.delitem(sys.modules, "bearerguard.cli.showing_demo")
+
+
+def test_says_that_the_demo_cannot_be_served() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        run("demo", "--port", str(taken.getsockname()[1])).assert_one_clear_line(2)
 
 
 def test_leaves_log_and_sinks_as_they_were() -> None:

@@ -137,11 +137,12 @@ def add_demo(verb: argparse.ArgumentParser) -> None:
     """What `demo` takes."""
     describe(
         verb,
-        "[--host HOST] [--port PORT] [--open]",
+        "[--host HOST] [--port PORT] [--name NAME] [--open]",
         "Serve a page to try tokens on: a provider and two guarded apps, without Redis or an account.",
     )
     verb.add_argument("--host", default="127.0.0.1", help="where to listen (127.0.0.1: this machine alone)")
     verb.add_argument("--port", type=int, default=8000, help="8000; 0 is any that is free")
+    verb.add_argument("--name", action="append", default=[], help="a further name by which this machine is asked")
     verb.add_argument("--open", action="store_true", help="open the page in a browser")
     verb.set_defaults(json=False)
     verb.add_argument("--debug", action="store_true", help="show where an unexpected error came from")
