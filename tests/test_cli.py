@@ -70,7 +70,7 @@ def test_documents_every_verb(verb: str) -> None:
 def commands_shown() -> list[str]:
     """Every call of the command in the docs and in the help of its verbs."""
     pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
-    texts = [*(page.read_text() for page in pages), *(run(verb, "--help").out for verb in VERBS)]
+    texts = [*(page.read_text().replace("\\\n", "") for page in pages), *(run(verb, "--help").out for verb in VERBS)]
     found = [
         line for text in texts for line in re.findall(r"^(?:\$ |  )(?:.* \| )?(bearerguard .*)$", text, re.MULTILINE)
     ]
@@ -79,7 +79,7 @@ def commands_shown() -> list[str]:
 
 @pytest.mark.parametrize("command", commands_shown())
 def test_takes_every_command_that_is_shown(command: str) -> None:
-    _, *argv = shlex.split(command.partition(" <")[0])
+    _, *argv = shlex.split(re.split(" [<>]", command)[0])
     assert whole_parser().parse_args(argv).run
 
 
@@ -395,11 +395,9 @@ def test_tells_of_a_mistake_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_serves_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
     served: list[object] = []
-    monkeypatch.setattr("bearerguard.demo.serve", lambda *given, **named: served.append((given, named)))
-    monkeypatch.delitem(sys.modules, "bearerguard.cli.showing_demo", raising=False)
+    monkeypatch.setattr("bearerguard.cli.showing_demo.serve", lambda *given, **named: served.append((given, named)))
     assert run("demo", "--port", "0").code == 0
     assert served == [(("127.0.0.1", 0), {"names": [], "open_browser": False})]
-    monkeypatch.delitem(sys.modules, "bearerguard.cli.showing_demo")
 
 
 def test_says_that_the_demo_cannot_be_served() -> None:
