@@ -62,7 +62,7 @@ def issued(office: Office, jti: str = "known") -> str:
 
 
 def watch_of(verifier: Verifier[Any]) -> ServerWatch:
-    watch: ServerWatch = vars(verifier.connections)["_store"]._watch
+    watch: ServerWatch = vars(verifier.connections.store)["_watch"]
     return watch
 
 

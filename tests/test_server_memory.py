@@ -276,7 +276,7 @@ def test_no_connection_to_the_old_server_is_used_once_the_new_one_was_met(
     open_eight(desk, office_at_place)
     assert place.open_connections >= 2
     place.upstream_port = another.port
-    watch: Any = vars(desk.itself.connections)["_store"]._watch
+    watch: Any = vars(desk.itself.connections.store)["_watch"]
     watch.note(f"run_id:{run_of(another)}\r\n".encode())
     before = asked(server)
     assert desk.verdict(text) == "memory_lost"
