@@ -79,7 +79,7 @@ def commands_shown() -> list[str]:
 
 @pytest.mark.parametrize("command", commands_shown())
 def test_takes_every_command_that_is_shown(command: str) -> None:
-    _, *argv = shlex.split(re.split(" [<>]", command)[0])
+    _, *argv = shlex.split(re.split(r" [<>]|\)$", command)[0])
     assert whole_parser().parse_args(argv).run
 
 
