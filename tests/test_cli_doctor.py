@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
@@ -26,7 +27,7 @@ from tests.command_line import Ran, run, run_process, whatalo
 from tests.fleet_desks import confirm_what_is_written
 from tests.hostile import AUDIENCE, ISSUER, settings
 from tests.introspecting import CLIENT_ID, CLIENT_SECRET, ENDPOINT, OLD_CLIENT_SECRET
-from tests.minting import SECRET, private_key, public_jwk
+from tests.minting import OLD_SECRET, SECRET, private_key, public_jwk
 from tests.redis_fleets import ClusterFleet, SentinelFleet
 from tests.revoking import seconds_until
 from tests.scripted_provider import Line, Play, ScriptedProvider, answer, json_answer, status
@@ -396,6 +397,20 @@ def test_finds_a_key_set_well(provider: ScriptedProvider) -> None:
     rows = rows_of(kind)
     assert (found(rows, "keys"), found(rows, "discovery"), found(rows, "clock")) == (["ok"], ["ok"], ["ok"])
     assert "has 1 that fit" in next(row.says for row in rows if row.check == "keys")
+
+
+def test_tells_metadata_that_is_not_there_from_an_issuer_that_does_not_answer(provider: ScriptedProvider) -> None:
+    away = f"http://127.0.0.1:{free_port()}"
+    for issuer, says in ((provider.url(""), "publishes no metadata"), (away, "could not be asked")):
+        kind = dataclasses.replace(key_set(provider), issuer=issuer)
+        (row,) = [row for row in rows_of(kind) if row.check == "discovery"]
+        assert (row.health, says in row.says) == ("skipped", True)
+
+
+def test_counts_keys_in_words() -> None:
+    one, two = rows_of(settings()), rows_of(settings(keys=SharedSecrets(SECRET, OLD_SECRET)))
+    assert any(row.says.startswith("1 secret, for") for row in one)
+    assert any(row.says.startswith("2 secrets, for") for row in two)
 
 
 def test_finds_that_the_metadata_names_another_key_set(provider: ScriptedProvider) -> None:

@@ -124,6 +124,17 @@ def test_says_what_is_wrong_with_a_malformed_token(text: str, says: str) -> None
     assert run("inspect", text, "--json").facts["troubles"]
 
 
+@pytest.mark.parametrize("verb", ["inspect", "status"])
+def test_takes_the_name_of_a_file_for_no_token(verb: str, tmp_path: Path) -> None:
+    (tmp_path / "t.txt").write_text(token())
+    said = run(verb, str(tmp_path / "t.txt"), "--app", "no:where").assert_one_clear_line(2)
+    assert "write --token-file FILE" in said
+
+
+def test_takes_what_can_be_no_file_for_a_token() -> None:
+    assert run("inspect", "x" * 5000).code == 1
+
+
 def test_reads_no_token_without_an_end() -> None:
     assert "longer than" in run("inspect", "-", stdin="x" * 1_100_000).assert_one_clear_line(2)
 
@@ -220,6 +231,7 @@ def test_tells_a_key_set_that_cannot_be_fetched_from_a_refusal() -> None:
     assert (ran.code, ran.facts["verdict"]["reason"]) == (3, "keys_unavailable")
     found = outcomes(ran)
     assert (found["signature"], found["expiry"], found["revocation"]) == ("could not be asked", "ok", "not checked")
+    assert "'bearerguard doctor'" in run("inspect", good, *options, "--jwks-url", url).out.splitlines()[-1]
 
 
 def test_tells_a_store_that_cannot_be_asked_from_a_refusal(whatalo: Sequence[str]) -> None:

@@ -54,7 +54,10 @@ def test_saves_no_private_key(tmp_path: Path) -> None:
 def test_writes_over_nothing(tmp_path: Path) -> None:
     (tmp_path / "keys").write_text("mine")
     said = run("mint", *WHATALO, "--save-keys", str(tmp_path / "keys")).assert_one_clear_line(2)
-    assert "is not written over" in said
+    assert "is not written over; name another file; or sign" in said
+    assert said.endswith("--with-real-secret --client-secret-file FILE")
+    said = run("mint", "--preset", "jtl.app", "--app-id", "x", "--save-keys", str(tmp_path / "keys")).err
+    assert said.endswith("name another file\n")  # a public key set signs nothing
     assert (tmp_path / "keys").read_text() == "mine"
 
 
@@ -96,7 +99,7 @@ def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def test_mints_for_an_app_with_keys_that_it_does_not_trust(app: str) -> None:
     minted = run("mint", "--app", f"{app}:one", "--tenant", "str_9")
-    assert "accepted as whatalo.session" in minted.err
+    assert "and that key would say (the app has another): accepted as whatalo.session" in minted.err
     inspected = run("inspect", "-", "--app", f"{app}:one", "--json", stdin=minted.out)
     assert (inspected.code, inspected.facts["verdict"]["reason"]) == (1, "bad_signature")
 
@@ -110,6 +113,7 @@ def test_asks_which_kind_of_an_app(app: str) -> None:
 def test_mints_a_real_token_for_whoever_says_so(whatalo: Sequence[str]) -> None:
     minted = run("mint", *whatalo, "--with-real-secret")
     assert "signed with the secret that you gave" in minted.err
+    assert "under these settings, with that secret: accepted" in minted.err
     assert run("inspect", "-", *whatalo, stdin=minted.out).code == 0
     assert run("mint", *WHATALO, "--with-real-secret", "--client-secret-file", "-", stdin=SECRET).code == 0
     assert SECRET not in minted.out + minted.err
@@ -147,7 +151,8 @@ def test_mints_no_real_token_that_lives_for_more_than_an_hour(wish: Sequence[str
         pytest.param(
             (*WHATALO, "--with-real-secret", "--client-secret-env", "HOME"), "takes --preset NAME", id="a variable"
         ),
-        pytest.param(("--app", "a:b", "--with-real-secret"), "takes --preset NAME", id="the secret of an app"),
+        pytest.param(("--app", "a:b", "--with-real-secret"), "printenv NAME |", id="the secret of an app"),
+        pytest.param(("--preset", "jtl.app", "--app-id", "x", "--scope", "a"), "leave --scope out", id="no scopes"),
         pytest.param((*WHATALO, "--save-keys", "/nowhere/at/all"), "cannot be written", id="nowhere to save"),
         pytest.param(
             ("--preset", "oauth.jwt", "--issuer", "https://i.example", "--audience", "x", "--algorithm", "ES512"),

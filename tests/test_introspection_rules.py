@@ -197,6 +197,20 @@ def test_lets_a_pattern_decide_about_the_whole_token(token: str) -> None:
     assert re.fullmatch(r"[ab]{3}|b", token)
 
 
+@pytest.mark.parametrize(
+    ("token", "says"),
+    [
+        pytest.param(b"c", "does not fit pattern", id="another pattern"),
+        pytest.param(b"a b", "letters that no bearer token has", id="a blank"),
+    ],
+)
+def test_speaks_of_no_segments_of_an_opaque_token(token: bytes, says: str) -> None:
+    with pytest.raises(InvalidToken) as refused:
+        check_shape(token, settings(pattern="[ab]"))
+    assert (refused.value.reason, says in str(refused.value)) == ("malformed", True)
+    assert refused.value.body() == {"error": "invalid_token", "detail": "the token is not valid"}
+
+
 # --- What a status means ---------------------------------------------------------------------------------------------
 
 

@@ -99,16 +99,18 @@ class Refusal(BearerguardError):
     status: ClassVar[int]
     default_reason: ClassVar[str]
 
-    def __init__(self, reason: str | None = None) -> None:
+    def __init__(self, reason: str | None = None, *, detail: str | None = None) -> None:
         super().__init__(reason or self.default_reason)
         self.reason: str = reason or self.default_reason
+        # For the log alone, so it may say what a caller must not learn; but nothing that the token says.
+        self._detail = detail
         self.kind: str | None = None
         self.answered: _Answered = _UNDRESSED
         if self.reason not in REASONS:
             raise SettingsError(f"{self.reason!r} is no reason word; use one of {', '.join(REASONS)}")
 
     def __str__(self) -> str:
-        return REASONS[self.reason]
+        return self._detail or REASONS[self.reason]
 
     @property
     def error(self) -> str:

@@ -162,11 +162,15 @@ class ReplicaDropped(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComponentFailed(Event):
-    """A component could not do its work: which one, the class of the error, and after how many seconds."""
+    """A component could not do its work: which one, the class of the error, and after how many seconds.
+
+    `asked` is the origin of the URL that was asked, where there is one: scheme, host and port.
+    """
 
     component: str
     error: str
     elapsed: float
+    asked: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

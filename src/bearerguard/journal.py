@@ -99,6 +99,8 @@ def _rule_raised(event: events.RuleRaised) -> Line:
 
 def _failed(event: events.ComponentFailed) -> Line:
     text = f"{event.component} failed after {event.elapsed:.3f} s: {event.error}"
+    if event.asked is not None:
+        text += f" (asked {event.asked})"
     return Line(logging.WARNING, event.component, text)
 
 

@@ -30,6 +30,7 @@ class Sources:
         if (named is None) == (path is None):
             raise WrongUsage("give one token: as an argument, as '-' for standard input, or with --token-file FILE")
         if named is not None and named != STDIN:
+            _check_is_no_file(named)
             return _bare(named)
         return _bare(self._read("the token", STDIN if path is None else path, most=MOST_TOKEN_BYTES + _SLACK))
 
@@ -98,6 +99,16 @@ def _of_variable(flag: str, name: str) -> str:
     if not value:
         raise WrongUsage(f"{flag}: the variable {plain(name)} is not set, or empty")
     return value
+
+
+def _check_is_no_file(token: str) -> None:
+    """The name of a file in the place of a token would be judged, or even revoked, as if it were the token."""
+    try:
+        is_file = Path(token).is_file()
+    except (OSError, ValueError):
+        return
+    if is_file:
+        raise WrongUsage("what stands in the place of the token is the name of a file here; write --token-file FILE")
 
 
 def _bare(text: str) -> tuple[str, tuple[str, ...]]:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..claim_rules import NO_SCOPES
 from ..encoding import from_base64url, strict_json_object
 from ..keys import JwksKeys, SharedSecrets
 from ..settings import Kind, SignedTokens
@@ -39,6 +40,7 @@ def mint(call: Call) -> Answer:
 
     keys = None if call.args.with_real_secret else TestKeys()
     settings = _settings(call, keys)
+    _check_can_carry(settings, call.args)
     token = minted(settings, keys=keys, **_wishes(call.args))
     if keys is None:
         _check_ends_soon(token, now=call.now())
@@ -61,6 +63,11 @@ def _settings(call: Call, keys: TestKeys | None) -> SignedTokens:
 
 def _of_real_secret(call: Call) -> Kind:
     args = call.args
+    if args.app is not None:
+        raise WrongUsage(
+            "--with-real-secret does not go with --app: no secret is read out of an app; hand it over, as in "
+            "printenv NAME | bearerguard mint --preset ... --with-real-secret --client-secret-file -"
+        )
     if args.preset is None or args.client_secret_file is None or args.client_secret_env is not None:
         raise WrongUsage(
             "--with-real-secret takes --preset NAME and --client-secret-file FILE ('-' for standard input)"
@@ -120,6 +127,18 @@ def _with_test_keys(kind: Kind, keys: TestKeys) -> Kind:
 # --- What it says ----------------------------------------------------------------------------------------------------
 
 
+def _check_can_carry(settings: SignedTokens, args: Namespace) -> None:
+    """Said here in the words of the command: the function that mints speaks of its own arguments."""
+    carried = {
+        "scopes": ("--scope", bool(args.scope) and settings.scopes is NO_SCOPES),
+        "tenant": ("--tenant", args.tenant is not None and settings.tenant is None),
+        "user": ("--user", args.user is not None and settings.user is None),
+    }
+    for what, (flag, is_too_much) in carried.items():
+        if is_too_much:
+            raise WrongUsage(f"{settings.name} tokens carry no {what}; leave {flag} out")
+
+
 def _wishes(args: Namespace) -> dict[str, Any]:
     if not 0 < args.lifetime <= LONGEST_SECONDS:
         raise WrongUsage(f"--lifetime is {args.lifetime:g}; use a number of seconds up to {LONGEST_SECONDS}")
@@ -163,7 +182,14 @@ def _save(path: str, settings: SignedTokens, keys: TestKeys) -> None:
         with os.fdopen(os.open(Path(path), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(text + "\n")
     except FileExistsError:
-        raise WrongUsage(f"--save-keys: {plain(path)} is there already, and is not written over") from None
+        other = (
+            "; or sign one more token with the secret in it: --with-real-secret --client-secret-file FILE"
+            if is_shared
+            else ""
+        )
+        raise WrongUsage(
+            f"--save-keys: {plain(path)} is there already, and is not written over; name another file{other}"
+        ) from None
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or type(error).__name__
         raise WrongUsage(f"--save-keys: {plain(path)} cannot be written: {why}") from error
@@ -191,4 +217,12 @@ def _aside(call: Call, settings: SignedTokens, keys: TestKeys | None, verdict: V
         signed = f"signed with a key that was made up; the {what} for its verifier is in {plain(call.args.save_keys)}"
     ends = getattr(verdict, "expires_at", None)
     until = "" if ends is None else f", until {moment(ends)}"
-    return [signed, f"under these settings, with that key: {verdict_line(verdict, Paper())}{until}"]
+    return [signed, f"{_judge(call, keys)}: {verdict_line(verdict, Paper())}{until}"]
+
+
+def _judge(call: Call, keys: TestKeys | None) -> str:
+    """Whose verdict it is: for a made-up key that of a verifier which would have it, and the app has another."""
+    if keys is None:
+        return "under these settings, with that secret"
+    other = "" if call.args.app is None else " (the app has another)"
+    return f"what a verifier with these settings and that key would say{other}"

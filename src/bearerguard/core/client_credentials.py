@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from .. import sinks
+from ..checks import origin_of_url
 from ..errors import ProviderUnavailable
 from ..events import ClientRefused, ProviderFailed, error_class
 from ..rules.provider_answers import pause_asked_for, refuses_client
@@ -106,7 +107,11 @@ class AccessTokens:
         now = self._monotonic()
         self._held = after_failure(self._held, now=now, quiet_until=self._quiet_until, reason=error.reason)
         if error.reason != "client_refused":
-            sinks.tell(ProviderFailed(component=self._says, error=error_class(error), elapsed=now - started))
+            url = self._request.token_url
+            asked = None if url is None else origin_of_url(url)
+            sinks.tell(
+                ProviderFailed(component=self._says, error=error_class(error), elapsed=now - started, asked=asked)
+            )
 
     async def _found(self, ports: Ports, *, ends_at: float) -> AccessToken:
         shelf = self._shelf(ports, ends_at)

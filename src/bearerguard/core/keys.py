@@ -7,6 +7,7 @@ from itertools import count
 from typing import NoReturn, Protocol
 
 from .. import sinks
+from ..checks import origin_of_url
 from ..errors import InvalidToken, ProviderUnavailable
 from ..events import KeysRefreshed, OldSecretUsed, PassedUnchecked, ProviderFailed, error_class
 from ..keys import JwksKeys, SharedSecrets, StaticKeys
@@ -137,7 +138,14 @@ class FetchedKeys:
         except (ProviderUnavailable, ValueError) as error:
             now = self._monotonic()
             self._held = after_failure(self._held, self._source, now=now)
-            sinks.tell(ProviderFailed(component="key set", error=error_class(error), elapsed=now - started))
+            sinks.tell(
+                ProviderFailed(
+                    component="key set",
+                    error=error_class(error),
+                    elapsed=now - started,
+                    asked=origin_of_url(self._source.url),
+                )
+            )
         else:
             lifetime = lifetime_of(answer.headers, self._source)
             now, new_epoch = self._monotonic(), next(self._epochs)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from .. import sinks
+from ..checks import origin_of_url
 from ..errors import ProviderUnavailable
 from ..events import ClientRefused, ProviderFailed, error_class
 from ..rules.introspection import facts_of, introspection_form, seconds_to_keep
@@ -53,12 +54,12 @@ class Provider:
             return await self._asked(token.decode("ascii"), endpoint, ports, ends_at)
         except ProviderUnavailable as error:
             if error.reason != "client_refused":
-                self._tell_failure(error, elapsed=self._monotonic() - started)
+                self._tell_failure(error, endpoint, elapsed=self._monotonic() - started)
             raise
 
-    def _tell_failure(self, error: ProviderUnavailable, *, elapsed: float) -> None:
-        component = f"introspection of {self._kind.name}"
-        sinks.tell(ProviderFailed(component=component, error=error_class(error), elapsed=elapsed))
+    def _tell_failure(self, error: ProviderUnavailable, endpoint: str, *, elapsed: float) -> None:
+        component, asked = f"introspection of {self._kind.name}", origin_of_url(endpoint)
+        sinks.tell(ProviderFailed(component=component, error=error_class(error), elapsed=elapsed, asked=asked))
 
     async def _asked(self, token: str, endpoint: str, ports: Ports, ends_at: float) -> Said:
         """The answer in the name of the secret that worked last, else of the next one."""

@@ -28,9 +28,9 @@ def claims_of(values: dict[str, Any], settings: ClaimSettings, audience_claim: s
     `signed` tells the token from all others where it has no jti.
     """
     if values.get("iss") != settings.issuer:
-        check_bound(values.get("iss"), settings.issuer, "wrong_issuer")
+        check_bound(values.get("iss"), settings.issuer, "wrong_issuer", "iss")
     if values.get(audience_claim) != settings.audience:
-        check_audience(values.get(audience_claim), settings.audience)
+        check_audience(values.get(audience_claim), settings.audience, audience_claim)
     check_words(values)
     if settings.rules or settings.checks:
         _check_rules(values, settings)
@@ -64,7 +64,12 @@ def time_claim(values: Mapping[str, Any], name: str) -> float | None:
     return value  # type: ignore[no-any-return]
 
 
-def check_bound(value: Any, expected: Expected, reason: str) -> None:
+def missing_claim(name: str) -> InvalidToken:
+    """The refusal of a token without a claim that the settings ask for, which the log names."""
+    return InvalidToken("missing_claim", detail=f"the required claim {name!r} is missing, empty or null")
+
+
+def check_bound(value: Any, expected: Expected, reason: str, claim: str) -> None:
     """InvalidToken unless a claim that binds the token to somebody is what the settings expect."""
     if expected is UNCHECKED:
         if value is not None and not isinstance(value, str):
@@ -72,23 +77,23 @@ def check_bound(value: Any, expected: Expected, reason: str) -> None:
         return
     if isinstance(expected, IfPresent):
         if value is not None:
-            check_bound(value, expected.rule, reason)  # type: ignore[arg-type]
+            check_bound(value, expected.rule, reason, claim)  # type: ignore[arg-type]
         return
     if value in MISSING:
-        raise InvalidToken("missing_claim")
+        raise missing_claim(claim)
     if not isinstance(value, str) or not rule_holds(reason, expected, value):
         raise InvalidToken(reason)
 
 
-def check_audience(value: Any, expected: Expected) -> None:
+def check_audience(value: Any, expected: Expected, claim: str) -> None:
     """InvalidToken unless one of the audiences is what the settings expect."""
     if expected is UNCHECKED:
         return
     if not isinstance(value, list):
-        check_bound(value, expected, "wrong_audience")
+        check_bound(value, expected, "wrong_audience", claim)
         return
     if not value:
-        raise InvalidToken("missing_claim")
+        raise missing_claim(claim)
     if not all(isinstance(item, str) for item in value):
         raise InvalidToken("bad_claim")
     if not any(rule_holds("wrong_audience", expected, item) for item in value if item):

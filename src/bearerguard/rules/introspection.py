@@ -66,9 +66,9 @@ def check_shape(token: bytes, settings: OpaqueTokens) -> None:
     try:
         check_token68(token)
     except InvalidRequest:
-        raise InvalidToken("malformed") from None
+        raise InvalidToken("malformed", detail="the token has letters that no bearer token has") from None
     if settings.pattern is not None and not settings.pattern.fullmatch(token.decode("ascii")):  # type: ignore[union-attr]
-        raise InvalidToken("malformed")
+        raise InvalidToken("malformed", detail="the token does not look like one of this kind: it does not fit pattern")
 
 
 def accepted_facts(

@@ -10,7 +10,7 @@ from typing import Any
 from ..claims import Claims
 from ..errors import InvalidToken
 from ..settings import SignedTokens
-from .acceptance import MISSING, check_time, claims_of, time_claim
+from .acceptance import MISSING, check_time, claims_of, missing_claim, time_claim
 
 
 def accepted(
@@ -34,7 +34,7 @@ def check_required(values: Mapping[str, Any], required: Sequence[str]) -> None:
     for name in required:
         value = values.get(name)
         if not value and value in MISSING:
-            raise InvalidToken("missing_claim")
+            raise missing_claim(name)
 
 
 def life(values: Mapping[str, Any], settings: SignedTokens) -> tuple[float, float]:
@@ -47,7 +47,7 @@ def life(values: Mapping[str, Any], settings: SignedTokens) -> tuple[float, floa
     dies_at = math.inf if expires is None else math.floor(expires) + leeway
     if settings.max_age is not None:
         if issued is None:
-            raise InvalidToken("missing_claim")
+            raise missing_claim("iat")
         dies_at = min(dies_at, issued + settings.max_age + leeway)
     starts_at = -math.inf if starts is None else starts - leeway
     if issued is not None:
@@ -60,6 +60,6 @@ def check_lifetime(expires: float | None, issued: float | None, longest: float) 
     if expires is None:
         return
     if issued is None:
-        raise InvalidToken("missing_claim")
+        raise missing_claim("iat")
     if expires - issued > longest:
         raise InvalidToken("lifetime_too_long")

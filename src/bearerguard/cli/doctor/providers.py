@@ -139,6 +139,8 @@ def _metadata_agrees(kind: SignedTokens, url: str, ports: Ports) -> Row | None:
         named = run_sync(_jwks_uri(issuer, ports))
     except Mismatch as error:
         return warn("discovery", kind.name, str(error), "spell the issuer as its metadata and its tokens do")
+    except ProviderUnavailable:
+        return skipped("discovery", kind.name, "the issuer's metadata could not be asked for")
     if named is None:
         return skipped("discovery", kind.name, "the issuer publishes no metadata to compare with")
     if named == url:
@@ -155,12 +157,18 @@ def _is_issuer_url(issuer: str) -> bool:
 
 
 async def _jwks_uri(issuer: str, ports: Ports) -> str | None:
+    """The key set that the metadata names; ProviderUnavailable where a place of the metadata did not answer."""
+    failure: ProviderUnavailable | None = None
     for url in metadata_urls(issuer):
         try:
             answer = await ports.fetch.send(HttpRequest(url, headers={"accept": "application/json"}), within=2.0)
             named = metadata_of(answer.body, issuer=issuer).get("jwks_uri") if answer.status == 200 else None
-        except (ProviderUnavailable, NoMetadata):
+        except NoMetadata:
             named = None
+        except ProviderUnavailable as error:
+            named, failure = None, error
         if isinstance(named, str):
             return named
+    if failure is not None:
+        raise failure
     return None

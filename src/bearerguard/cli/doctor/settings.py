@@ -77,5 +77,6 @@ def keys_at_hand(kind: SignedTokens) -> Row | None:
     """The keys that stand in the settings; None for a key set that must be fetched."""
     if isinstance(kind.keys, JwksKeys):
         return None
-    what = "secrets" if not isinstance(kind.keys, StaticKeys) else "public keys"
-    return ok("keys", kind.name, f"{len(kind.keys)} {what}, for {', '.join(kind.algorithms)}")
+    what = "public key" if isinstance(kind.keys, StaticKeys) else "secret"
+    several = "" if len(kind.keys) == 1 else "s"
+    return ok("keys", kind.name, f"{len(kind.keys)} {what}{several}, for {', '.join(kind.algorithms)}")

@@ -119,12 +119,12 @@ def found_of(values: Values, name: str) -> Callable[[], str]:
 
 def _check_issuer(values: Mapping[str, Any], kind: Kind) -> None:
     if values.get("iss") != kind.issuer:
-        check_bound(values.get("iss"), kind.issuer, "wrong_issuer")
+        check_bound(values.get("iss"), kind.issuer, "wrong_issuer", "iss")
 
 
 def _check_audience(values: Mapping[str, Any], name: str, kind: Kind) -> None:
     if values.get(name) != kind.audience:
-        check_audience(values.get(name), kind.audience)
+        check_audience(values.get(name), kind.audience, name)
 
 
 def _check_rule(name: str, rule: Any, values: Mapping[str, Any]) -> None:

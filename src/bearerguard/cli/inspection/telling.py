@@ -101,7 +101,9 @@ def text_of_inspection(found: Inspection, paper: Paper) -> list[str]:
     if found.judged is None:
         end = "nothing was verified: no settings were given, so anybody may have written this"
         return [*lines, "", paper.in_colour("yellow", end)]
-    return [*lines, "", *_rule_lines(found.judged, paper), "", verdict_line(found.judged.verdict, paper)]
+    verdict = found.judged.verdict
+    way = ["'bearerguard doctor' with the same settings may know why"] if isinstance(verdict, Unavailable) else []
+    return [*lines, "", *_rule_lines(found.judged, paper), "", verdict_line(verdict, paper), *way]
 
 
 def _decoded_lines(found: Inspection, paper: Paper) -> Iterable[str]:
