@@ -17,6 +17,7 @@ from bearerguard import (
     UNCHECKED,
     ClaimText,
     IfPresent,
+    InvalidToken,
     ProviderUnavailable,
     SettingsError,
     TokenExpired,
@@ -277,6 +278,14 @@ def test_asks_a_rule_for_the_audience_with_each_text_and_nothing_else() -> None:
 def test_refuses_a_subject_that_is_no_text(value: object) -> None:
     assert told({"sub": value}) == "bad_claim"
     assert told({"sub": value}, nullable={"sub"}) == (GOOD if value is None else "bad_claim")
+
+
+@pytest.mark.parametrize("name", ["exp", "iss", "aud", "sid"])
+def test_names_the_missing_claim_in_the_log_alone(name: str) -> None:
+    with pytest.raises(InvalidToken) as refused:
+        verifier(required=("exp", "sid")).verify(mint(claims({"sid": "s", name: ...})))
+    assert str(refused.value) == f"the required claim {name!r} is missing, empty or null"
+    assert name not in str(refused.value.body()) + str(refused.value.headers())
 
 
 def test_takes_a_null_for_a_missing_claim_only_where_the_settings_say_so() -> None:

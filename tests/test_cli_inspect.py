@@ -124,10 +124,10 @@ def test_says_what_is_wrong_with_a_malformed_token(text: str, says: str) -> None
     assert run("inspect", text, "--json").facts["troubles"]
 
 
-@pytest.mark.parametrize("verb", ["inspect", "status"])
-def test_takes_the_name_of_a_file_for_no_token(verb: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("verb", [("inspect",), ("status", "token")])
+def test_takes_the_name_of_a_file_for_no_token(verb: Sequence[str], tmp_path: Path) -> None:
     (tmp_path / "t.txt").write_text(token())
-    said = run(verb, str(tmp_path / "t.txt"), "--app", "no:where").assert_one_clear_line(2)
+    said = run(*verb, str(tmp_path / "t.txt"), "--app", "no:where").assert_one_clear_line(2)
     assert "write --token-file FILE" in said
 
 

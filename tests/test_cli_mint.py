@@ -55,7 +55,7 @@ def test_writes_over_nothing(tmp_path: Path) -> None:
     (tmp_path / "keys").write_text("mine")
     said = run("mint", *WHATALO, "--save-keys", str(tmp_path / "keys")).assert_one_clear_line(2)
     assert "is not written over; name another file; or sign" in said
-    assert said.endswith("--with-real-secret --client-secret-file FILE")
+    assert said.endswith("--with-real-secret --client-secret-file FILE\n")
     said = run("mint", "--preset", "jtl.app", "--app-id", "x", "--save-keys", str(tmp_path / "keys")).err
     assert said.endswith("name another file\n")  # a public key set signs nothing
     assert (tmp_path / "keys").read_text() == "mine"
@@ -99,7 +99,7 @@ def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def test_mints_for_an_app_with_keys_that_it_does_not_trust(app: str) -> None:
     minted = run("mint", "--app", f"{app}:one", "--tenant", "str_9")
-    assert "and that key would say (the app has another): accepted as whatalo.session" in minted.err
+    assert "and that key, where your app has another, says: accepted as whatalo.session" in minted.err
     inspected = run("inspect", "-", "--app", f"{app}:one", "--json", stdin=minted.out)
     assert (inspected.code, inspected.facts["verdict"]["reason"]) == (1, "bad_signature")
 

@@ -224,5 +224,5 @@ def _judge(call: Call, keys: TestKeys | None) -> str:
     """Whose verdict it is: for a made-up key that of a verifier which would have it, and the app has another."""
     if keys is None:
         return "under these settings, with that secret"
-    other = "" if call.args.app is None else " (the app has another)"
-    return f"what a verifier with these settings and that key would say{other}"
+    which = "that key" if call.args.app is None else "that key, where your app has another,"
+    return f"a verifier with these settings and {which} says"
