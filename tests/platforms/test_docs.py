@@ -13,6 +13,7 @@ from tests.minting import OLD_SECRET, SECRET, SigningKey, mint, private_key, pub
 
 PAGES = Path(__file__).parents[2] / "docs" / "platforms"
 ED = private_key("EdDSA")
+RSA = private_key("RS256")
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +23,8 @@ def surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setenv(f"{platform}_CLIENT_SECRET", SECRET)
     monkeypatch.setenv("SHOPIFY_OLD_CLIENT_SECRET", OLD_SECRET)
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "jtl-jwks.json").write_text(json.dumps({"keys": [public_jwk(ED)]}))
+    for file, key in (("jtl-jwks.json", ED), ("jwks.json", RSA)):
+        (tmp_path / file).write_text(json.dumps({"keys": [public_jwk(key)]}))
 
 
 def run(page: str) -> dict[str, Any]:
