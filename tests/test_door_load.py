@@ -30,6 +30,8 @@ MOST_BLOCKED_SECONDS = 0.1
 DEADLINE_SECONDS = 0.5
 BUSY = 2
 """A busy machine takes twice as long."""
+A_CROWD = 3
+"""So do threads that wake up together, for one runs at a time."""
 
 
 def asks(count: int) -> list[Ask]:
@@ -153,7 +155,7 @@ def test_answers_a_thousand_in_threads_in_time_while_the_server_is_frozen(own_re
         answers = [*pool.map(timed, many)]
         own_redis_server.thaw()
         assert {status for status, _ in answers} == {503}
-        assert max(seconds for _, seconds in answers) < BUSY * DEADLINE_SECONDS
+        assert max(seconds for _, seconds in answers) < A_CROWD * DEADLINE_SECONDS
         assert connections_to(own_redis_server) <= MOST_CONNECTIONS
 
 
