@@ -6,7 +6,6 @@ import math
 
 import pytest
 
-from tests.soak import report
 from tests.soak.ledger import Ledger
 from tests.soak.oracle import (
     AHEAD_SECONDS,
@@ -321,10 +320,3 @@ def test_reads_answers(status: int, headers: bytes, verdict: Verdict) -> None:
 def test_sees_what_grows(megabytes: float, descriptors: float, is_flat: bool) -> None:
     samples = [Sample(float(at), 60 + megabytes * at, int(20 + descriptors * at)) for at in range(3 * FEWEST_SAMPLES)]
     assert growth_of(1, samples).is_flat is is_flat
-
-
-def test_has_a_place_for_its_figures() -> None:
-    before, begin, rest = report.PAGE.read_text(encoding="utf-8").partition(report.BEGIN)
-    assert begin
-    assert "## The soak" in before
-    assert rest.count(report.END) == 1

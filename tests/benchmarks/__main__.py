@@ -8,13 +8,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from tests.marked_pages import PageError, write_section
 from tests.site import plots
 
 from . import crowds, redis_rows, rows, servers
 from .goals import Verdict, verdicts
 from .harness import LeftOut, Scenario
 from .redis_rows import RedisResult
-from .report import PAGE, PageError, Report, write_section
+from .report import MARKER, PAGE, Report
 
 ATTEMPTS = 5
 SLACK = 1.1
@@ -91,7 +92,7 @@ def _if_possible(results: Iterator[RedisResult]) -> Iterator[RedisResult]:
 
 def _write(report: Report) -> int:
     try:
-        write_section(PAGE, report.to_markdown())
+        write_section(PAGE, MARKER, report.to_markdown())
     except PageError as error:
         print(error, file=sys.stderr)
         return 1

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from statistics import median, quantiles
 
 import redis
@@ -22,6 +21,7 @@ from bearerguard import MemoryStore, RedisStore, SignedTokens, Verifier
 from bearerguard.stores import StoreLike
 from bearerguard.stores.redis.scripts import RAISE_MARK
 from tests.houses import settings, token
+from tests.marked_pages import DOCS, write_section
 from tests.replica_watch import (
     FLAVOURS,
     Seen,
@@ -33,9 +33,8 @@ from tests.replica_watch import (
 from tests.servers import RedisServer, redis_binaries, start_redis
 from tests.site import plots
 
-BEGIN = "<!-- replica:begin -->"
-END = "<!-- replica:end -->"
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "reliability.md"
+MARKER = "replica"
+PAGE = DOCS / "reliability.md"
 
 BATCHES = 15
 REVOKED_PER_BATCH = 20
@@ -222,16 +221,6 @@ def _surroundings() -> str:
     return f"Four processes, {when}, {server}, Python {platform.python_version()}, {os.cpu_count()} processors"
 
 
-def write_section(section: str, page: Path = PAGE) -> None:
-    """Put the table between the markers of the page."""
-    text = page.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"{page} has no {BEGIN} ... {END}")
-    page.write_text(f"{before}{BEGIN}\n{section}\n{END}{after}", encoding="utf-8")
-
-
 def main() -> int:
     """Do what the command line asks."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.replica", description=__doc__)
@@ -240,7 +229,7 @@ def main() -> int:
     section = as_markdown(measure())
     print(section)
     if options.write:
-        write_section(section)
+        write_section(PAGE, MARKER, section)
         plots.renew()
     return 0
 

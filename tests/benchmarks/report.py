@@ -9,8 +9,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
+
+from tests.marked_pages import DOCS
 
 from .crowds import CrowdResult
 from .goals import Verdict, verdicts
@@ -19,9 +20,8 @@ from .load import CONNECTIONS
 from .redis_rows import RedisResult
 from .servers import Throughput
 
-BEGIN = "<!-- bench:begin -->"
-END = "<!-- bench:end -->"
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "performance.md"
+MARKER = "bench"
+PAGE = DOCS / "performance.md"
 
 _PACKAGES = (
     "bearerguard",
@@ -40,10 +40,6 @@ _PACKAGES = (
     "httptools",
     "uvloop",
 )
-
-
-class PageError(Exception):
-    """docs/performance.md is not as `write_section` needs it; nothing was written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,28 +78,6 @@ class Report:
             parts.append(_throughput_table(self.throughput))
         parts.append(_goals_table(self.verdicts))
         return "\n\n".join(parts) + "\n"
-
-
-def with_section(page: str, section: str) -> str:
-    """`page` with `section` between its two markers; PageError unless each marker is there once, in order."""
-    for marker in (BEGIN, END):
-        if page.count(marker) != 1:
-            raise PageError(f"{marker} is there {page.count(marker)} times; write it once")
-    before, _, rest = page.partition(BEGIN)
-    if END in before:
-        raise PageError(f"{END} stands before {BEGIN}; swap them")
-    after = rest.partition(END)[2]
-    return f"{before}{BEGIN}\n\n{section.strip()}\n\n{END}{after}"
-
-
-def write_section(page: Path, section: str) -> None:
-    """Replace the section of `page`, whole or not at all."""
-    if not page.is_file():
-        raise PageError(f"there is no {page.name}; create it with the lines {BEGIN} and {END}")
-    text = with_section(page.read_text(encoding="utf-8"), section)
-    draft = page.with_name(f"{page.name}.new")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(page)
 
 
 def _surroundings() -> dict[str, str]:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import ceil
-from pathlib import Path
 from typing import Any
 
 import flask
@@ -20,14 +19,14 @@ from bearerguard.flask import init_app
 from bearerguard.rules.revocation import MARGIN_SECONDS
 from bearerguard.wsgi import SessionTokenMiddleware
 from tests.houses import settings, token
+from tests.marked_pages import DOCS, write_section
 from tests.servers import RedisServer, redis_binaries, start_redis
 
 from . import provider
 from .ours import introspecting
 
-BEGIN = "<!-- sizes:begin -->"
-END = "<!-- sizes:end -->"
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "deployment.md"
+MARKER = "sizes"
+PAGE = DOCS / "deployment.md"
 
 MANY = 16_384
 LINES = 12_000
@@ -155,16 +154,6 @@ def _rounded(size: float) -> int:
     return ceil(size / 10) * 10
 
 
-def write_section(section: str, page: Path = PAGE) -> None:
-    """Put the tables between the markers of the page."""
-    text = page.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"{page} has no {BEGIN} ... {END}")
-    page.write_text(f"{before}{BEGIN}\n{section}\n{END}{after}", encoding="utf-8")
-
-
 def main() -> int:
     """Do what the command line asks."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.sizes", description=__doc__)
@@ -173,7 +162,7 @@ def main() -> int:
     section = as_markdown(*measure())
     print(section)
     if options.write:
-        write_section(section)
+        write_section(PAGE, MARKER, section)
     return 0
 
 

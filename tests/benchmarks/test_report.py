@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 import pytest
 
@@ -12,7 +11,7 @@ from .crowds import FASTMCP, CrowdFigures, CrowdResult, CrowdRow
 from .goals import Verdict, verdicts
 from .harness import BARE, FIRST_SIGHT, FLOOR, OURS, REPEAT, Result, Scenario, Served, WrongAnswer, interleaved, summary
 from .redis_rows import BY_URL, CLIENT, HIT, RedisFigures, RedisResult, RedisRow
-from .report import BEGIN, END, PageError, Report, with_section, write_section
+from .report import Report
 
 TIMES = {BARE: [10.0, 20.0, 10.0], FLOOR: [20.0, 30.0, 20.0], OURS: [24.0, 34.0, 24.0]}
 
@@ -96,35 +95,6 @@ def test_a_goal_that_was_not_measured_is_not_met() -> None:
 )
 def test_the_better_of_two(first: Verdict, second: Verdict | None, best: float) -> None:
     assert first.better_of(second).measured == best
-
-
-def test_the_section_is_replaced_and_the_rest_stays() -> None:
-    page = f"# Top\n\n{BEGIN}\nold\n{END}\n\nBottom\n"
-    once = with_section(page, "new\n")
-    assert once == f"# Top\n\n{BEGIN}\n\nnew\n\n{END}\n\nBottom\n"
-    assert with_section(once, "new") == once
-
-
-@pytest.mark.parametrize(
-    "page",
-    [
-        pytest.param("# Top\n", id="no markers"),
-        pytest.param(f"{BEGIN}\n", id="no end"),
-        pytest.param(f"{END}\n{BEGIN}\n", id="swapped"),
-        pytest.param(f"{BEGIN}\n{END}\n{BEGIN}\n{END}\n", id="twice"),
-    ],
-)
-def test_a_page_with_doubtful_markers_is_left_alone(page: str, tmp_path: Path) -> None:
-    file = tmp_path / "performance.md"
-    file.write_text(page, encoding="utf-8")
-    with pytest.raises(PageError):
-        write_section(file, "new")
-    assert file.read_text(encoding="utf-8") == page
-
-
-def test_a_missing_page_is_said(tmp_path: Path) -> None:
-    with pytest.raises(PageError):
-        write_section(tmp_path / "performance.md", "new")
 
 
 def test_the_report_names_every_contestant() -> None:

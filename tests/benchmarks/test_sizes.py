@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from .sizes import ANSWER, BEGIN, END, FLEETS, LOG, ONCE, PAGE, TENANT, TOKEN, Fleet, as_markdown, write_section
+from .sizes import ANSWER, FLEETS, LOG, ONCE, TENANT, TOKEN, Fleet, as_markdown
 
 SIZES = {TENANT: 100.0, TOKEN: 110.0, ONCE: 120.0, ANSWER: 1000.0, LOG: 1_000_000.0}
 
@@ -28,17 +26,3 @@ def test_tells_all_sizes_and_all_fleets() -> None:
     text = as_markdown("valkey 9.1", SIZES)
     assert all(f"| {name} |" in text for name in SIZES)
     assert all(f"| {fleet.says} |" in text for fleet in FLEETS)
-
-
-def test_replaces_what_the_page_says(tmp_path: Path) -> None:
-    page = tmp_path / "deployment.md"
-    page.write_text(f"# Top\n{BEGIN}\nold\n{END}\nBottom\n")
-    write_section("new", page)
-    assert page.read_text() == f"# Top\n{BEGIN}\nnew\n{END}\nBottom\n"
-    page.write_text("# Top\n")
-    with pytest.raises(ValueError, match="has no"):
-        write_section("new", page)
-
-
-def test_the_page_has_a_place_for_it() -> None:
-    assert PAGE.read_text().count(BEGIN) == PAGE.read_text().count(END) == 1

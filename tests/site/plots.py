@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from tests.marked_pages import section_of
+
 from .charts import Bar, Chart, Group, Tone
 from .pages import ROOT
 
@@ -134,8 +136,7 @@ def _rows(text: str, unnamed: Sequence[str]) -> list[Row]:
 
 def _facts(page: str, marker: str) -> Row:
     """The table between two markers, by its first column."""
-    inside = page.partition(f"<!-- {marker}:begin -->")[2].partition(f"<!-- {marker}:end -->")[0]
-    return {row["what"]: row["figure"] for row in _rows(inside, ())}
+    return {row["what"]: row["figure"] for row in _rows(section_of(page, marker), ())}
 
 
 def _cells(line: str) -> list[str]:

@@ -9,9 +9,10 @@ import sys
 import time
 from pathlib import Path
 
+from tests.marked_pages import write_section
 from tests.site import plots
 
-from .report import as_json, as_markdown, write_section
+from .report import MARKER, PAGE, as_json, as_markdown
 from .run import Orders, soaked
 
 
@@ -36,7 +37,7 @@ def main() -> int:
     if asked.json is not None:
         asked.json.write_text(as_json(outcome), encoding="utf-8")
     if asked.write and outcome.is_good:
-        write_section(outcome)
+        write_section(PAGE, MARKER, as_markdown(outcome))
         plots.renew()
     return 0 if outcome.is_good else 1
 

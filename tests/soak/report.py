@@ -10,14 +10,14 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
+
+from tests.marked_pages import DOCS
 
 from .run import Outcome
 
-BEGIN = "<!-- soak:begin -->"
-END = "<!-- soak:end -->"
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "reliability.md"
+MARKER = "soak"
+PAGE = DOCS / "reliability.md"
 
 
 def as_dict(outcome: Outcome) -> dict[str, Any]:
@@ -69,16 +69,6 @@ def as_markdown(outcome: Outcome) -> str:
 _SORTS = ("wrong accept", "wrong 401", "no answer", "broken answer", "late")
 _WORDS = {"wrong accept": "wrong accepts", "wrong 401": "wrong 401s", "late": "answers over the bound"}
 _WORDS |= {"broken answer": "500s and the like", "no answer": "requests that nobody answered"}
-
-
-def write_section(outcome: Outcome, page: Path = PAGE) -> None:
-    """Put the tables between the markers of the page."""
-    text = page.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"{page} has no {BEGIN} ... {END}")
-    page.write_text(f"{before}{BEGIN}\n{as_markdown(outcome)}\n{END}{after}", encoding="utf-8")
 
 
 def _surroundings(outcome: Outcome) -> str:
