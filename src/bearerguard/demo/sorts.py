@@ -128,15 +128,7 @@ def _jwt(provider: FakeProvider) -> Sort:
         label="OAuth JWT",
         preset=f'oauth.jwt_access_tokens("{provider.issuer}", "{API}")',
         settings=replace(settings, tenant="org"),
-        sample=lambda now: {
-            "iss": provider.issuer,
-            "aud": API,
-            "sub": "ada",
-            "org": "pine-lane",
-            "client_id": "dashboard",
-            "scope": "read:orders write:orders",
-            **_times(now, 600),
-        },
+        sample=lambda now: _granted(provider, now),
         tenant="org",
         elsewhere=lambda: {"org": f"shop-{_some_name()}"},
         keys=provider.keys,
@@ -158,19 +150,22 @@ def _opaque(provider: FakeProvider) -> Sort:
         label="Opaque",
         preset=f'oauth.opaque_access_tokens("{provider.issuer}", "{API}", client_id=..., client_secret=...)',
         settings=replace(settings, tenant="org"),
-        sample=lambda now: {
-            "iss": provider.issuer,
-            "aud": API,
-            "sub": "ada",
-            "org": "pine-lane",
-            "client_id": "dashboard",
-            "scope": "read:orders write:orders",
-            "token_type": "Bearer",
-            **_times(now, 600),
-        },
+        sample=lambda now: {**_granted(provider, now), "token_type": "Bearer"},
         tenant="org",
         elsewhere=lambda: {"org": f"shop-{_some_name()}"},
     )
+
+
+def _granted(provider: FakeProvider, now: int) -> dict[str, Any]:
+    return {
+        "iss": provider.issuer,
+        "aud": API,
+        "sub": "ada",
+        "org": "pine-lane",
+        "client_id": "dashboard",
+        "scope": "read:orders write:orders",
+        **_times(now, 600),
+    }
 
 
 def _times(now: int, lifetime: int) -> dict[str, Any]:

@@ -7,15 +7,14 @@ from typing import Any
 
 from ...claims import Claims
 from ...core.ports import run_sync
-from ...errors import Unavailable
 from ...rules.epochs import Epoch
 from ..call import Call
 from ..inspection.telling import facts_of_verdict, verdict_line
-from ..inspection.verb import verdict_on
-from ..outcomes import Answer, ExitCode, WrongUsage
+from ..outcomes import Answer, ExitCode
 from ..paper import moment
-from ..which import Subject, answer_of, kind_in, subject_in
+from ..which import Subject, answer_of, subject_in
 from .denials import Denial, denial_in_words, denials_of, looked_up
+from .judging import judged_token
 
 
 def status(call: Call) -> Answer:
@@ -81,15 +80,8 @@ def _memory_lines(present: Epoch | None, *, overview: bool) -> list[str]:
 
 
 def _of_token(call: Call) -> Answer:
-    call.args.token = call.args.value
-    token, notes = call.sources.token(call.args)
-    subject = subject_in(call.args, call.sources)
-    if subject.verifier is None:
-        raise WrongUsage("only a verifier knows whose token it is; give --app or --preset, or ask for its id")
-    with subject.verifier as verifier:
-        verdict = verdict_on(token, verifier, kind_in(call.args, verifier))
-    if isinstance(verdict, Unavailable):
-        raise verdict
+    with judged_token(call, instead="ask for its id") as judged:
+        verdict = judged.verdict
     is_revoked = not isinstance(verdict, Claims) and verdict.reason in ("revoked", "memory_lost")
     facts = {
         "revoked": is_revoked,
@@ -99,4 +91,4 @@ def _of_token(call: Call) -> Answer:
         "verdict": facts_of_verdict(verdict),
     }
     code = ExitCode.FINE if isinstance(verdict, Claims) else ExitCode.NO
-    return Answer(code, facts, [verdict_line(verdict, call.paper)], notes)
+    return Answer(code, facts, [verdict_line(verdict, call.paper)], judged.notes)

@@ -7,16 +7,16 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from ...claims import Claims
-from ...errors import TokenRevoked, Unavailable
+from ...errors import TokenRevoked
 from ...revocable import longest_horizon
 from ..call import Call
 from ..inspection.steps import Verdict
 from ..inspection.telling import facts_of_verdict, verdict_line
-from ..inspection.verb import verdict_on
 from ..outcomes import Answer, ExitCode, WrongUsage
 from ..paper import Paper, moment
-from ..which import Subject, answer_of, kind_in, subject_in
+from ..which import Subject, answer_of, subject_in
 from .denials import Denial, denials_of, refused_up_to, subject_in_words
+from .judging import judged_token
 from .times import time_given
 
 
@@ -99,23 +99,15 @@ def _text(call: Call, denials: Sequence[Denial], at: float) -> list[str]:
 
 
 def _revoke_token(call: Call) -> Answer:
-    call.args.token = call.args.value
-    token, notes = call.sources.token(call.args)
-    subject = subject_in(call.args, call.sources)
-    if subject.verifier is None:
-        raise WrongUsage("only a verifier knows whose token it is; give --app or --preset, or revoke its id")
-    with subject.verifier as verifier:
-        verdict = verdict_on(token, verifier, kind_in(call.args, verifier))
-        facts = _facts_of_token(call, verdict)
-        if isinstance(verdict, Unavailable):
-            raise verdict
+    with judged_token(call, instead="revoke its id") as judged:
+        verdict, notes, facts = judged.verdict, judged.notes, _facts_of_token(call, judged.verdict)
         if isinstance(verdict, TokenRevoked):
             return Answer(ExitCode.FINE, facts, [f"it is refused already: {verdict}"], notes)
         if not isinstance(verdict, Claims):
             return Answer(ExitCode.NO, facts, [f"nothing to revoke, {verdict_line(verdict, call.paper)}"], notes)
         if call.args.dry_run:
             return Answer(ExitCode.FINE, facts, [f"would revoke a token that is {_accepted(verdict)}"], notes)
-        _revoke_claims(subject, verdict)
+        _revoke_claims(judged.subject, verdict)
     return Answer(ExitCode.FINE, {**facts, "done": True}, [f"revoked a token that was {_accepted(verdict)}"], notes)
 
 
