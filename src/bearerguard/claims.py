@@ -37,8 +37,8 @@ class Claims(Mapping[str, Any]):
         signed: bytes | None = None,
     ) -> None:
         self._values = dict(values)
-        for name, value in values.items():
-            if type(value) not in _LEAVES:
+        if not _LEAVES.issuperset(map(type, values.values())):
+            for name, value in values.items():
                 self._values[name] = _frozen(value)
         self._kind = kind
         self._tenant = tenant

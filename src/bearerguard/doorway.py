@@ -12,6 +12,7 @@ from .carriers import BEARER, Header, Query
 from .connections import Connections
 from .core.ports import Ports
 from .core.recall import Verdict
+from .core.verification import Route, Verification
 from .errors import AuthError, Challenge, MissingToken, SettingsError, Unavailable
 from .events import TokenAccepted, TokenRefused
 from .rules.credentials import Head, Presented, presented
@@ -42,8 +43,8 @@ class Doorway:
         self.verifier: Verifier[Kind] = _checked_verifier(verifier)
         self._exempt = exempt_paths(exempt)
         self.has_exempt: bool = bool(self._exempt.exact or self._exempt.below)
-        self._verification = verifier.verification
-        self._bearer_route = verifier.verification.route(carrier=verifier.carriers[0])
+        self.verification: Verification = verifier.verification
+        self.bearer_route: Route = verifier.verification.route(carrier=verifier.carriers[0])
         self.takes_bearer_alone: bool = verifier.carriers == (BEARER,) and not self.has_exempt
         self._optional = optional
         self._realm = _checked_realm(realm)
@@ -82,22 +83,18 @@ class Doorway:
         try:
             return presented(head, self.verifier.carriers, max_bytes=self.verifier.max_bytes)
         except MissingToken:
-            presumed = self._verification.presumed()
+            presumed = self.verification.presumed()
             if presumed is None and not self._optional:
                 raise
             return presumed
 
     async def verdict(self, token: Presented, ports: Ports) -> Verdict:
         """The verdict on a token."""
-        return await self._verification.verdict(token.token, self._verification.route(carrier=token.carrier), ports)
-
-    def recalled(self, digest: bytes, ports: Ports) -> Verdict | None:
-        """The verdict on a token after "Bearer " that was seen before, where nobody need be waited for; else None."""
-        return self._verification.recalled(digest, self._bearer_route, ports)
+        return await self.verification.verdict(token.token, self.verification.route(carrier=token.carrier), ports)
 
     def judged(self, bearer: bytes, digest: bytes, ports: Ports) -> Coroutine[Any, Any, Verdict]:
         """The verdict on a token after "Bearer ", for which keys and the store may have to be waited for."""
-        return self._verification.judged(bearer, digest, self._bearer_route, ports)
+        return self.verification.judged(bearer, digest, self.bearer_route, ports)
 
     def blamed(self, error: AuthError | Unavailable, head: Head) -> AuthError | Unavailable:
         """`error`, unless the request that carried a bad credential is at fault itself."""
@@ -111,7 +108,7 @@ class Doorway:
         """Claim the one-time token of a request."""
         if not isinstance(access.verdict, Verdict):
             raise MissingToken
-        await self._verification.spend(access.verdict, ports)
+        await self.verification.spend(access.verdict, ports)
 
     def tell_acceptance(self, verdict: Verdict) -> None:
         """Tell that a request passes with its token; doors ask before whether anybody listens."""

@@ -61,7 +61,10 @@ class BearerMiddleware(Boundary):
             verifier, exempt=exempt, optional=optional, realm=realm, preflight=preflight, resource=resource
         )
         self._page = self._doorway.page
-        self._recalled = self._doorway.recalled
+        self._verification = self._doorway.verification
+        self._bearer_route = self._doorway.bearer_route
+        self._takes_bearer_alone = self._doorway.takes_bearer_alone
+        self._longest_bearer = self._doorway.longest_bearer
         self._connections = verifier.connections
         self._below = {kind: _Below(self._doorway, is_http=kind == "http") for kind in ("http", "websocket")}
         self._recheck_seconds = recheck_seconds
@@ -85,7 +88,9 @@ class BearerMiddleware(Boundary):
                 token, verdict = await self._judged(scope)
             else:
                 digest, ports = sha256(bearer).digest(), self._connections.of_this_loop()
-                verdict = self._recalled(digest, ports) or await self._doorway.judged(bearer, digest, ports)
+                verdict = self._verification.recalled(digest, self._bearer_route, ports) or await self._doorway.judged(
+                    bearer, digest, ports
+                )
         except (AuthError, Unavailable) as error:
             fault = error if bearer is None else self._doorway.blamed(error, AsgiHead(scope))
             await self._refuse(fault, scope, send)
@@ -101,7 +106,7 @@ class BearerMiddleware(Boundary):
 
     def _bearer(self, scope: Scope) -> bytes | None:
         """What follows "Bearer " in the one Authorization header of a request, where nothing else could count."""
-        if scope["type"] != "http" or not self._doorway.takes_bearer_alone:
+        if scope["type"] != "http" or not self._takes_bearer_alone:
             return None
         found: bytes | None = None
         for name, value in scope["headers"]:
@@ -109,7 +114,7 @@ class BearerMiddleware(Boundary):
                 if found is not None:
                     return None
                 found = value
-        if found is None or found[:7] != b"Bearer " or found[7:8] == b" " or len(found) > self._doorway.longest_bearer:
+        if found is None or found[:7] != b"Bearer " or found[7:8] == b" " or len(found) > self._longest_bearer:
             return None
         return found[7:]
 
@@ -148,22 +153,21 @@ class BearerMiddleware(Boundary):
 
     async def _pass(self, access: Access, scope: Scope, receive: Receive, send: Send) -> None:
         """Call the application; what of ours it raises is answered here, unless its own answer has begun."""
-        has_begun = has_closed = False
+        sent: str | None = None
 
-        def beginning(message: Message) -> Awaitable[None]:
-            nonlocal has_begun, has_closed
-            has_begun = True
-            has_closed = message["type"] == "websocket.close"
+        def sending(message: Message) -> Awaitable[None]:
+            nonlocal sent
+            sent = message["type"]
             return send(message)
 
         entered = enter(access)
         try:
-            await self.app(scope, receive, beginning)
+            await self.app(scope, receive, sending)
         except (AuthError, Unavailable) as error:
-            if has_begun and scope["type"] == "http":
+            if sent is not None and scope["type"] == "http":
                 raise
-            if not has_closed:
-                await self._refuse(error, scope, send, has_begun=has_begun)
+            if sent != "websocket.close":
+                await self._refuse(error, scope, send, has_begun=sent is not None)
         finally:
             leave(entered)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from starlette.authentication import AuthCredentials, BaseUser, UnauthenticatedUser
 from starlette.types import Scope
 
@@ -59,16 +57,13 @@ class Nobody(UnauthenticatedUser):
 def attach(scope: Scope, verdict: Verdict | None) -> None:
     """Put the claims, or nobody, where the code below the door looks for them; whatever stood there goes."""
     if verdict is None:
-        scope["bearerguard"], scope["user"], scope["auth"] = None, Nobody(), AuthCredentials()
+        scope.update(bearerguard=None, user=Nobody(), auth=AuthCredentials())
         return
     if not isinstance(verdict.companion, _SignedIn):
-        verdict.companion = _SignedIn(VerifiedUser(verdict.claims), Granted(verdict.claims))
-    scope["bearerguard"] = verdict.claims
-    scope["user"], scope["auth"] = verdict.companion
+        claims = verdict.claims
+        verdict.companion = _SignedIn(bearerguard=claims, user=VerifiedUser(claims), auth=Granted(claims))
+    scope.update(verdict.companion)
 
 
-class _SignedIn(NamedTuple):
+class _SignedIn(dict[str, object]):
     """What Starlette hears of a token; the same for all requests that bring it, for nothing of it can be changed."""
-
-    user: VerifiedUser
-    auth: Granted

@@ -48,7 +48,7 @@ class Route:
     stranger on the others.
     """
 
-    __slots__ = ("_clock", "_recalls", "_tables", "beside_signed", "judges", "max_bytes", "only_kind")
+    __slots__ = ("_clock", "_recalls", "_tables", "beside_signed", "found", "judges", "max_bytes", "only_kind")
 
     def __init__(self, judges: Sequence[Judge], clock: Callable[[], float], *, beside_signed: bool) -> None:
         self.judges: tuple[Judge, ...] = tuple(judges)
@@ -57,39 +57,40 @@ class Route:
         self.only_kind: str | None = judges[0].kind.name if len(judges) == 1 else None
         self._recalls = {judge.kind.name: Recall(judge.most_remembered) for judge in judges}
         self._tables = tuple(self._recalls.values())
+        self.found: Callable[[bytes], Seen | None] = (
+            self._tables[0].find if len(self._tables) == 1 else self._found_in_all
+        )
         self._clock = clock
 
     def recalled(self, digest: bytes, ports: Ports) -> Seen | None:
         """The token, if it was seen here and its key is still trusted; InvalidToken if its time is over."""
-        seen = self._found(digest)
-        if seen is None or (seen.backing is not None and seen.backing.epoch(ports) != seen.backed_at):
+        seen = self.found(digest)
+        if seen is None or not seen.stands(ports):
             return None
-        now = self._clock()
-        if not seen.starts_at <= now < seen.dies_at:
-            check_time(seen.starts_at, seen.dies_at, now=now)
+        check_time(seen.starts_at, seen.dies_at, now=self._clock())
         return seen
 
-    def _found(self, digest: bytes) -> Seen | None:
+    def _found_in_all(self, digest: bytes) -> Seen | None:
         for recall in self._tables:
             seen = recall.find(digest)
             if seen is not None:
                 return seen
         return None
 
-    async def judged(self, token: bytes, digest: bytes, ports: Ports) -> Judged:
-        """The token, judged as the one kind that it can be, and remembered."""
+    def judge_of(self, token: bytes) -> Judge:
+        """Who judges this token, as the one kind that it can be."""
         if len(token) > self.max_bytes:
             raise InvalidToken("too_large")
-        judge = self.judges[0] if len(self.judges) == 1 else self._judge_of(token)
+        judge = self.judges[0] if len(self.judges) == 1 else self._judge_among_several(token)
         if self.beside_signed:
             check_is_for(judge.kind, token)
-        try:
-            return await judge.judged(token, digest, self._recalls[judge.kind.name], ports)
-        except (AuthError, Unavailable) as error:
-            error.kind = judge.kind.name
-            raise
+        return judge
 
-    def _judge_of(self, token: bytes) -> Judge:
+    def table_of(self, judge: Judge) -> Recall:
+        """Where the tokens are remembered that this judge finds good."""
+        return self._recalls[judge.kind.name]
+
+    def _judge_among_several(self, token: bytes) -> Judge:
         kind = kind_for(token, [judge.kind for judge in self.judges])
         if len(token) > kind.max_bytes:
             raise InvalidToken("too_large")
@@ -143,32 +144,37 @@ class Verification:
 
         It is what `judged` would say: time, key, revocation and the kind's own checks are looked at each time.
         """
-        seen: Seen | None = None
+        seen = route.found(digest)
+        if seen is None or not seen.starts_at <= self._clock() < seen.dies_at:
+            return None
+        if seen.backing is not None and not seen.stands(ports):
+            return None
         try:
-            seen = route.recalled(digest, ports)
-            if seen is None or not self._is_known_unrevoked(seen, ports.store):
+            if not (ports.store.is_blank or self._revocations.knows_unrevoked(seen, ports.store)):
                 return None
             if seen.each_time:
                 check_each_time(seen.claims, seen.kind)
         except AuthError as error:
-            error.kind = route.only_kind if seen is None else seen.claims.kind
+            error.kind = seen.claims.kind
             raise
         return seen.verdict
 
     async def judged(self, token: bytes, digest: bytes, route: Route, ports: Ports) -> Verdict:
         """The verdict, for which keys and the store may have to be waited for."""
+        judge: Judge | None = None
         seen: Seen | None = None
         try:
             seen, reading = route.recalled(digest, ports), None
             seen_before = seen is not None
             if seen is None:
-                seen, reading = await route.judged(token, digest, ports)
+                judge = route.judge_of(token)
+                seen, reading = await judge.judged(token, digest, route.table_of(judge), ports)
                 self._tell_if_it_outlives_its_horizon(seen)
             epoch = None if self._is_known_unrevoked(seen, ports.store) else await self._epoch(seen, ports, reading)
             if seen.each_time:
                 check_each_time(seen.claims, seen.kind)
-        except AuthError as error:
-            error.kind = error.kind or (route.only_kind if seen is None else seen.claims.kind)
+        except (AuthError, Unavailable) as error:
+            _name_the_kind(error, route, judge, seen)
             raise
         if epoch is None and seen_before:
             return seen.verdict
@@ -212,6 +218,14 @@ class Verification:
         """The token of a verdict that was reached without asking the store."""
         kind = self._by_kind[verdict.claims.kind].judges[0].kind
         return Seen(kind, verdict.claims, -math.inf, verdict.dies_at)
+
+
+def _name_the_kind(error: AuthError | Unavailable, route: Route, judge: Judge | None, seen: Seen | None) -> None:
+    """Say of which kind the token is, as far as that was known; a store that fails does so for all kinds."""
+    if seen is not None:
+        error.kind = error.kind or (seen.claims.kind if isinstance(error, AuthError) else None)
+    else:
+        error.kind = route.only_kind if judge is None else judge.kind.name
 
 
 def _judge(kind: Kind, revocations: Revocations, clock: Callable[[], float], monotonic: Callable[[], float]) -> Judge:

@@ -56,6 +56,8 @@ class BearerMiddleware(Boundary):
             verifier, exempt=exempt, optional=optional, realm=realm, preflight=preflight, resource=resource
         )
         self._page = self._doorway.page
+        self._verification = self._doorway.verification
+        self._bearer_route = self._doorway.bearer_route
         self._connections = verifier.connections
         self._below = _Below(self._doorway)
         self._order_is_checked = False
@@ -74,7 +76,7 @@ class BearerMiddleware(Boundary):
                 token, verdict = self._judged(environ)
             else:
                 digest, ports = sha256(bearer).digest(), self._connections.blocking()
-                verdict = self._doorway.recalled(digest, ports)
+                verdict = self._verification.recalled(digest, self._bearer_route, ports)
                 verdict = verdict or run_sync(self._doorway.judged(bearer, digest, ports))
         except (AuthError, Unavailable) as error:
             fault = error if bearer is None else self._doorway.blamed(error, WsgiHead(environ))
