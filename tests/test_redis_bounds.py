@@ -335,7 +335,7 @@ class _SyncLine(_Line):
     def take(self, end: float) -> Any:
         return self
 
-    def send_command(self, *command: str) -> None: ...
+    def send_packed_command(self, command: list[bytes]) -> None: ...
 
     def read_response(self, disable_decoding: bool) -> object:
         return self._reply()
@@ -359,7 +359,7 @@ class _AsyncLine(_Line):
     async def take(self) -> Any:
         return self
 
-    async def send_command(self, *command: str) -> None: ...
+    async def send_packed_command(self, command: list[bytes]) -> None: ...
 
     async def read_response(self, disable_decoding: bool) -> object:
         return self._reply()

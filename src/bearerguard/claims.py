@@ -39,7 +39,8 @@ class Claims(Mapping[str, Any]):
         self._values = dict(values)
         if not _LEAVES.issuperset(map(type, values.values())):
             for name, value in values.items():
-                self._values[name] = _frozen(value)
+                if type(value) not in _LEAVES:
+                    self._values[name] = _frozen(value)
         self._kind = kind
         self._tenant = tenant
         self._user = user

@@ -6,8 +6,7 @@ import inspect
 import os
 import threading
 import time
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TypeAlias
 
 from .checks import called_function
@@ -70,15 +69,21 @@ def tell(event: Event) -> None:
             sink_raised(_name_of(sink), error)
 
 
-@contextmanager
-def told_if_unavailable(component: str) -> Generator[None, None, None]:
+class told_if_unavailable:
     """Tell of it if what is done in here, with the store, raises `Unavailable`."""
-    started = time.monotonic()
-    try:
-        yield
-    except Unavailable as error:
-        tell(StoreFailed(component=component, error=error_class(error), elapsed=time.monotonic() - started))
-        raise
+
+    __slots__ = ("_component", "_started")
+
+    def __init__(self, component: str) -> None:
+        self._component = component
+
+    def __enter__(self) -> None:
+        self._started = time.monotonic()
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, Unavailable):
+            elapsed = time.monotonic() - self._started
+            tell(StoreFailed(component=self._component, error=error_class(error), elapsed=elapsed))
 
 
 def _change(change: Callable[[tuple[Sink, ...]], tuple[Sink, ...]]) -> tuple[Sink, ...]:

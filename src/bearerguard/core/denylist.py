@@ -5,8 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from ..errors import StoreUnavailable, TokenReplayed
 from ..events import StoreForgot, StoreMetEmpty
@@ -54,8 +53,7 @@ class Subject(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """What was recalled in one step with the marks about a token, and from whose memory.
 
     `before` and `memory_before` are what this process knew of epoch and memory until then.
@@ -170,9 +168,10 @@ class Revocations:
 
         What was known before the reading counts as well: another check may have noticed the loss in the meantime.
         """
-        if all(is_same_memory(known, reading.memory) for known in (reading.memory_before, self._memory)):
+        memory = reading.memory
+        if is_same_memory(reading.memory_before, memory) and is_same_memory(self._memory, memory):
             return True
-        return tells_of_a_loss_before(reading.memory, present)
+        return tells_of_a_loss_before(memory, present)
 
     async def _after_loss(self, lost: Epoch | None, observed: str | None, store: Store, started: float) -> str | None:
         """The epoch that tells of the loss; until there is one, this process does not forget it."""

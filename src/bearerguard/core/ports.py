@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Literal, Protocol, TypeAlias, TypeVar
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from ..checks import OnFailure
 from ..errors import StoreUnavailable
@@ -35,8 +35,7 @@ class Spent(Enum):
     OTHER_EPOCH = "other epoch"
 
 
-@dataclass(frozen=True, slots=True)
-class Recollection:
+class Recollection(NamedTuple):
     """What a store knows under one name, read in one step with all that a check needs.
 
     `seconds_left` is infinite where the store cannot tell; the entry's own times bound it then. What stands there and

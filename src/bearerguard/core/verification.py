@@ -18,7 +18,7 @@ from ..settings import Kind, SignedTokens
 from ..sinks import tell
 from .denylist import Reading, Revocations
 from .introspection import OpaqueJudge
-from .ports import Ports, Store
+from .ports import Ports
 from .recall import Judged, Recall, Seen, Verdict
 from .signed import SignedJudge
 
@@ -170,7 +170,7 @@ class Verification:
                 judge = route.judge_of(token)
                 seen, reading = await judge.judged(token, digest, route.table_of(judge), ports)
                 self._tell_if_it_outlives_its_horizon(seen)
-            epoch = None if self._is_known_unrevoked(seen, ports.store) else await self._epoch(seen, ports, reading)
+            epoch = None if ports.store.is_blank else await self._epoch(seen, ports, reading)
             if seen.each_time:
                 check_each_time(seen.claims, seen.kind)
         except (AuthError, Unavailable) as error:
@@ -187,19 +187,18 @@ class Verification:
             if claims.expires_at - begins_at > horizon:
                 tell(TokenOutlivesHorizon(kind=seen.kind.name))
 
-    def _is_known_unrevoked(self, seen: Seen, store: Store) -> bool:
-        """Whether the store knows so without waiting; TokenRevoked if what it knows is the contrary."""
-        return store.is_blank or self._revocations.knows_unrevoked(seen, store)
-
     async def _epoch(self, seen: Seen, ports: Ports, reading: Reading | None) -> str | None:
-        """The epoch of the store, which was asked; TokenRevoked if it knows of a revocation.
+        """The epoch of the store, if it had to be asked; TokenRevoked if it knows of a revocation.
 
         Nothing where it could not be asked, and its policy lets everybody pass who passes all other checks.
         """
+        store = ports.store
+        if self._revocations.knows_unrevoked(seen, store):
+            return None
         try:
-            return await self._revocations.check(seen, ports.store, reading)
+            return await self._revocations.check(seen, store, reading)
         except StoreUnavailable as error:
-            if not ports.store.policy.lets_pass(error):
+            if not store.policy.lets_pass(error):
                 raise
             tell(PassedUnchecked(dependency="store", kind=seen.kind.name))
             return None

@@ -19,8 +19,31 @@ def derived_key(secret: bytes, *words: str) -> bytes:
 
 def length_prefixed(words: Iterable[str]) -> bytes:
     """`words` in one text that no other list of words spells."""
-    encoded = [word.encode("utf-8") for word in words]
-    return b"".join(b"%d:%b" % (len(word), word) for word in encoded)
+    return b"".join([prefixed(word.encode("utf-8")) for word in words])
+
+
+def prefixed(part: bytes) -> bytes:
+    """`part` behind its length: a row of such parts can be read in one way only."""
+    return b"%d:%b" % (len(part), part)
+
+
+class BegunMac:
+    """HMAC-SHA256 of texts that all begin alike: hashing the key and the beginning is done once."""
+
+    __slots__ = ("_begun",)
+
+    def __init__(self, key: bytes, beginning: bytes) -> None:
+        from cryptography.hazmat.primitives.hashes import SHA256
+        from cryptography.hazmat.primitives.hmac import HMAC
+
+        self._begun = HMAC(key, SHA256())
+        self._begun.update(beginning)
+
+    def of(self, rest: bytes) -> bytes:
+        """The code of the beginning with this behind it."""
+        mac = self._begun.copy()
+        mac.update(rest)
+        return mac.finalize()
 
 
 def sealed(key: bytes, text: bytes, *, bound_to: bytes) -> bytes:

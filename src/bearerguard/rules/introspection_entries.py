@@ -13,7 +13,7 @@ from typing import Any
 
 from ..claim_rules import ClaimText, IfPresent, Word
 from ..encoding import base64url, from_base64url, is_base64url, strict_json_object
-from ..keys.derived import derived_key, length_prefixed
+from ..keys.derived import BegunMac, derived_key, length_prefixed, prefixed
 from ..settings import OpaqueTokens
 
 _VERSION = "1"
@@ -40,20 +40,21 @@ class Forged(ValueError):
 class EntryKeys:
     """The keys of one kind at one endpoint. Another secret, provider, client or audience finds other names."""
 
-    __slots__ = ("_bound", "_id", "_mac_key", "_name_key")
+    __slots__ = ("_id", "_names", "_proofs")
 
     def __init__(self, settings: OpaqueTokens, endpoint: str) -> None:
         secret = settings.secrets.in_order[0]
         issuer = "" if isinstance(settings.issuer, Word) else settings.issuer
         words = (issuer, endpoint, settings.client_id)
-        self._name_key = derived_key(secret, "cache-key", *words)
-        self._mac_key = derived_key(secret, "cache-mac", *words)
-        self._id = base64url(sha256(b"bearerguard/key-id" + self._name_key).digest()[:8])
-        self._bound = length_prefixed((*words, settings.client_auth, *_spelt(settings)))
+        bound = prefixed(length_prefixed((*words, settings.client_auth, *_spelt(settings))))
+        name_key = derived_key(secret, "cache-key", *words)
+        self._names = BegunMac(name_key, bound)
+        self._proofs = BegunMac(derived_key(secret, "cache-mac", *words), bound)
+        self._id = base64url(sha256(b"bearerguard/key-id" + name_key).digest()[:8])
 
     def name(self, digest: bytes) -> str:
         """Under which name the answer about a token is kept; its digest cannot be told from it."""
-        return f"i:{self._id}:{base64url(self._digest(self._name_key, self._bound, digest))}"
+        return f"i:{self._id}:{base64url(self._names.of(prefixed(digest)))}"
 
     def entry(self, name: str, answer: Answer, denial_names: Sequence[str]) -> str:
         """The answer as a text for the store."""
@@ -71,11 +72,7 @@ class EntryKeys:
         return Answer(strict_json_object(facts), float(sent_at), float(seconds)), tuple(names.split())
 
     def _proof(self, name: str, names: str, body: str) -> str:
-        return base64url(self._digest(self._mac_key, self._bound, length_prefixed((name, names, body))))
-
-    @staticmethod
-    def _digest(key: bytes, *parts: bytes) -> bytes:
-        return hmac.digest(key, b"".join(b"%d:%b" % (len(part), part) for part in parts), "sha256")
+        return base64url(self._proofs.of(prefixed(length_prefixed((name, names, body)))))
 
 
 def _parts(entry: str) -> tuple[str, str, str, str]:

@@ -18,7 +18,7 @@ from .address import Kind
 from .failures import command_failure
 from .places import FRESH_SECONDS, Arguments, Finder
 from .server import QUESTION, ServerWatch
-from .wire import GUIDE_SECONDS, MOST_CONNECTIONS, SILENCE_SECONDS
+from .wire import GUIDE_SECONDS, MOST_CONNECTIONS, SILENCE_SECONDS, packed
 
 
 class AsyncConnection(Protocol):
@@ -29,8 +29,8 @@ class AsyncConnection(Protocol):
     async def connect(self) -> None:
         """Connect and log in."""
 
-    async def send_command(self, *command: str) -> None:
-        """Send a command."""
+    async def send_packed_command(self, command: list[bytes]) -> None:
+        """Send a command that is packed already."""
 
     async def read_response(self, disable_decoding: bool) -> Any:
         """One reply."""
@@ -77,7 +77,7 @@ async def answer_over(connection: AsyncConnection, command: tuple[str, ...], *, 
     """The reply to a command, or the `WireError` that it is or that stands in its place."""
     # Whatever a corrupt reply makes redis-py raise, it is no reply.
     try:
-        await connection.send_command(*command)
+        await connection.send_packed_command(packed(command))
         return await connection.read_response(disable_decoding=True)
     except Exception as error:
         return command_failure(error, seconds_left=seconds_left)
@@ -222,6 +222,7 @@ class ClientAsyncLine:
         self._pool: Any = client.connection_pool
         self.size: int = min(MOST_CONNECTIONS, self._pool.max_connections)
         self._met: weakref.WeakKeyDictionary[Any, tuple[weakref.ref[Any], int]] = weakref.WeakKeyDictionary()
+        self._timeouts: dict[AsyncConnection, float | None] = {}
         self._asks_again_at = time.monotonic()
 
     async def take(self) -> AsyncConnection:
@@ -229,11 +230,12 @@ class ClientAsyncLine:
         if self.watch.is_replicated and time.monotonic() >= self._asks_again_at:
             await self._look_again()
         connection: Any = await self._pool.get_connection()
+        # While it is lent, the wire's own limit bounds every wait: a second one would cost as much as the command.
+        self._timeouts[connection], connection.socket_timeout = connection.socket_timeout, None
         try:
             await self._greet(connection)
         except BaseException:
-            await shut(connection)
-            await self._pool.release(connection)
+            await self.drop(connection)
             raise
         return cast(AsyncConnection, connection)
 
@@ -260,13 +262,14 @@ class ClientAsyncLine:
         self._met[connection] = (weakref.ref(connection._writer), self.watch.note(answer, asked_at=asked_at))
 
     async def give_back(self, connection: AsyncConnection) -> None:
-        """Back to the client's pool."""
+        """Back to the client's pool, as it came."""
+        connection.socket_timeout = self._timeouts.pop(connection)
         await self._pool.release(connection)
 
     async def drop(self, connection: AsyncConnection) -> None:
         """Back to the client's pool, which connects it anew."""
         await shut(connection)
-        await self._pool.release(connection)
+        await self.give_back(connection)
 
     def leave(self) -> None:
         """The client looks for the server anew when it connects."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from functools import partial
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 from ...errors import StoreUnavailable
 from ...rules.epochs import Memory
@@ -27,6 +26,8 @@ from .wire import (
     Wire,
     WireError,
 )
+
+Reply: TypeAlias = Coroutine[Any, Any, Any]
 
 
 class RedisCommands:
@@ -50,70 +51,71 @@ class RedisCommands:
         """Whose memory has been asked of late."""
         return self._wire.memory
 
-    async def ask(self, *command: str, within: float, is_write: bool = False) -> Any:
+    def ask(self, *command: str, within: float) -> Reply:
         """The reply to a command, which is sent once, or to the server that it should have been sent to."""
-        end = self.monotonic() + within
-        try:
-            return await self._asked(command, within, is_write=is_write)
-        except Moved:
-            left = end - self.monotonic()
-        return await self._asked(command, left, is_write=is_write)
+        return self._sent(command, within)
 
-    async def _asked(self, command: tuple[str, ...], within: float, *, is_write: bool) -> Any:
-        if not self._breaker.admits():
-            raise NotSent("the breaker is open")
-        try:
-            reply = await self._wire.execute(*command, within=within, is_write=is_write)
-        except WireError as error:
-            self._count(error)
-            raise
-        self._breaker.succeeded()
-        return reply
-
-    async def read(self, *command: str, within: float) -> Any:
+    def read(self, *command: str, within: float) -> Reply:
         """The reply to a command that may be done twice."""
-        # A connection that lay idle while the server restarted dies under the first command. A read may be asked
-        # again; a write may not, for it may have been done.
-        end = self.monotonic() + within
-        try:
-            return await self.ask(*command, within=within)
-        except ReplyGone as gone:
-            left = end - self.monotonic()
-            if isinstance(gone, (ReplyLate, ReplyNotAwaited)) or left <= 0:
-                raise
-        return await self.ask(*command, within=left)
+        return self._sent(command, within, twice=True)
 
-    async def write(self, script: Script, names: Sequence[str], values: Sequence[str], *, within: float) -> Any:
+    def write(self, script: Script, names: Sequence[str], values: Sequence[str], *, within: float) -> Reply:
         """What a script returns whose writes must last."""
-        return await self._ran(partial(self.ask, is_write=True), script, names, values, within)
+        return self._ran(script, names, values, within, is_write=True)
 
-    async def run(
+    def run(
         self, script: Script, names: Sequence[str], values: Sequence[str], *, within: float, twice: bool = False
-    ) -> Any:
+    ) -> Reply:
         """What a script returns; `twice` says that it may be done twice."""
-        return await self._ran(self.read if twice else self.ask, script, names, values, within)
+        return self._ran(script, names, values, within, twice=twice)
 
     async def _ran(
-        self,
-        send: Callable[..., Coroutine[Any, Any, Any]],
-        script: Script,
-        names: Sequence[str],
-        values: Sequence[str],
-        within: float,
+        self, script: Script, names: Sequence[str], values: Sequence[str], within: float, **ways: bool
     ) -> Any:
         end = self.monotonic() + within
         rest = (str(len(names)), *map(self.layout.key, names), *values)
         try:
-            return await send("EVALSHA", script.digest, *rest, within=within)
+            return await self._sent(("EVALSHA", script.digest, *rest), within, **ways)
         except ScriptUnknown:
             left = end - self.monotonic()
-        return await send("EVAL", script.text, *rest, within=left)
+        return await self._sent(("EVAL", script.text, *rest), left, **ways)
+
+    async def _sent(
+        self, command: tuple[str, ...], within: float, *, is_write: bool = False, twice: bool = False
+    ) -> Any:
+        end, left, moves = self.monotonic() + within, within, True
+        while True:
+            if not self._breaker.admits():
+                raise NotSent("the breaker is open")
+            try:
+                reply = await self._wire.execute(*command, within=left, is_write=is_write)
+            except WireError as error:
+                self._count(error)
+                left = end - self.monotonic()
+                if moves and isinstance(error, Moved):
+                    moves = False
+                elif twice and left > 0 and _may_be_done_again(error):
+                    moves, twice = True, False
+                else:
+                    raise
+            else:
+                self._breaker.succeeded()
+                return reply
 
     def _count(self, error: WireError) -> None:
         if isinstance(error, (Refused, Evicts, Unconfirmed)):
             self._breaker.succeeded()
         elif not isinstance(error, (Crowded, ReplyNotAwaited)):
             self._breaker.failed()
+
+
+def _may_be_done_again(error: WireError) -> bool:
+    """Whether a read that failed so is worth a second try.
+
+    A connection that lay idle while the server restarted dies under the first command. A write may not be asked again,
+    for it may have been done.
+    """
+    return isinstance(error, ReplyGone) and not isinstance(error, (ReplyLate, ReplyNotAwaited))
 
 
 def store_error(error: WireError, *, lost: type[StoreUnavailable] = StoreUnavailable) -> StoreUnavailable:
@@ -142,7 +144,7 @@ def text_of(value: object) -> str:
 
 def texts_of(reply: object, count: int) -> list[str | None]:
     """So many values, each of which may be absent."""
-    return [text_or_nothing(value) for value in parts_of(reply, count)]
+    return [None if value is None else text_of(value) for value in parts_of(reply, count)]
 
 
 def parts_of(reply: object, count: int) -> list[object]:

@@ -18,7 +18,7 @@ from .bounded import BOUNDED_CONNECTIONS, Bounded
 from .failures import command_failure
 from .places import FRESH_SECONDS, Arguments, Ask, Finder
 from .server import QUESTION, ServerWatch
-from .wire import GUIDE_SECONDS, MOST_CONNECTIONS, SILENCE_SECONDS
+from .wire import GUIDE_SECONDS, MOST_CONNECTIONS, SILENCE_SECONDS, packed
 
 
 class SyncConnection(Protocol):
@@ -31,8 +31,8 @@ class SyncConnection(Protocol):
         """Whether bytes wait to be read."""
         ...
 
-    def send_command(self, *command: str) -> None:
-        """Send a command."""
+    def send_packed_command(self, command: list[bytes]) -> None:
+        """Send a command that is packed already."""
 
     def read_response(self, disable_decoding: bool) -> Any:
         """One reply."""
@@ -79,7 +79,7 @@ def answer_over(connection: SyncConnection, command: tuple[str, ...], *, seconds
     """The reply to a command, or the `WireError` that it is or that stands in its place."""
     # Whatever a corrupt reply makes redis-py raise, it is no reply.
     try:
-        connection.send_command(*command)
+        connection.send_packed_command(packed(command))
         return connection.read_response(disable_decoding=True)
     except Exception as error:
         return command_failure(error, seconds_left=seconds_left)

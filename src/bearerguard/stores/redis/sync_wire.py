@@ -66,9 +66,12 @@ class SyncWire:
             sound = leaves_connection_sound(answer)
         finally:
             (self._line.give_back if sound else self._line.drop)(connection)
-        if isinstance(answer, ElsewhereNow) or (self.is_replicated and isinstance(answer, ReplyLate)):
+        if isinstance(answer, WireError) and self._is_to_be_left(answer):
             self._line.leave()
         return answer
+
+    def _is_to_be_left(self, answer: WireError) -> bool:
+        return isinstance(answer, ElsewhereNow) or (self.is_replicated and isinstance(answer, ReplyLate))
 
     def _answer(self, connection: SyncConnection, command: tuple[str, ...], end: float, *, is_write: bool) -> Any:
         answer = answer_over(connection, command, seconds_left=end - time.monotonic())
