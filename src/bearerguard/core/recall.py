@@ -34,24 +34,13 @@ class Verdict:
         self.seen_before: bool = seen_before
 
 
-class Seen:
+class Seen(Verdict):
     """A verified token, without the token: its claims, and what time, its backing and revocation can change about them.
 
-    A verdict with no `backing` rests on the settings alone.
+    While nothing has changed it is the verdict, too. One with no `backing` rests on the settings alone.
     """
 
-    __slots__ = (
-        "_names",
-        "backed_at",
-        "backing",
-        "claims",
-        "dies_at",
-        "each_time",
-        "issued_at",
-        "kind",
-        "starts_at",
-        "verdict",
-    )
+    __slots__ = ("_names", "backed_at", "backing", "each_time", "issued_at", "kind", "starts_at")
 
     def __init__(
         self,
@@ -62,15 +51,13 @@ class Seen:
         backing: Backing | None = None,
         backed_at: int = 0,
     ) -> None:
+        super().__init__(claims, dies_at)
         self.kind: Kind = kind
-        self.claims: Claims = claims
         self.starts_at: float = starts_at
-        self.dies_at: float = dies_at
         self.backing: Backing | None = backing
         self.backed_at: int = backed_at
         self.each_time: Sequence[Callable[[Claims], bool]] = kind.each_time
         self.issued_at: float | None = claims.issued_at
-        self.verdict: Verdict = Verdict(claims, dies_at)
         self._names: tuple[str, ...] | None = None
 
     @property

@@ -157,7 +157,7 @@ class Verification:
         except AuthError as error:
             error.kind = seen.claims.kind
             raise
-        return seen.verdict
+        return seen
 
     async def judged(self, token: bytes, digest: bytes, route: Route, ports: Ports) -> Verdict:
         """The verdict, for which keys and the store may have to be waited for."""
@@ -177,7 +177,7 @@ class Verification:
             _name_the_kind(error, route, judge, seen)
             raise
         if epoch is None and seen_before:
-            return seen.verdict
+            return seen
         return Verdict(seen.claims, seen.dies_at, epoch, seen_before=seen_before)
 
     def _tell_if_it_outlives_its_horizon(self, seen: Seen) -> None:

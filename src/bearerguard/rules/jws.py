@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from ..encoding import ALPHABET, from_base64url, strict_json_object
+from ..encoding import from_plain_base64, plain_segments, strict_json_object
 from ..errors import InvalidToken
 from ..keys.algorithms import VerifyingKey
 
@@ -14,11 +14,10 @@ MAX_KID = 256
 MAX_KEYS_TRIED = 16
 
 _TYPES = frozenset({None, "jwt", "at+jwt"})
-_THREE_SEGMENTS = ALPHABET + b"."
 
 
 class SignedText(NamedTuple):
-    """A token taken apart; still nobody's word."""
+    """A token taken apart; still nobody's word. Header and payload are in the standard alphabet of base64."""
 
     header: bytes
     payload: bytes
@@ -67,11 +66,14 @@ class KeyRing:
 
 def taken_apart(token: bytes) -> SignedText:
     """The segments of a token; InvalidToken unless each is spelt in the one canonical way."""
-    segments = token.split(b".")
-    if len(segments) != 3 or token.translate(None, _THREE_SEGMENTS) or not all(segments):
-        raise InvalidToken("malformed")
-    header, payload, signature = segments
-    return SignedText(header, payload, token[: -len(signature) - 1], _decoded(signature))
+    try:
+        segments = plain_segments(token)
+        if len(segments) == 3 and all(segments):
+            header, payload, signature = segments
+            return SignedText(header, payload, token[: -len(signature) - 1], from_plain_base64(signature))
+    except ValueError:
+        pass
+    raise InvalidToken("malformed")
 
 
 def jose_header(segment: bytes) -> JoseHeader:
@@ -101,17 +103,9 @@ def _type(members: dict[str, Any]) -> str | None:
 
 
 def json_segment(segment: bytes) -> dict[str, Any]:
-    """The JSON object that a segment spells; InvalidToken where it spells none."""
-    data = _decoded(segment)
+    """The JSON object that a segment of a `SignedText` spells; InvalidToken where it spells none."""
     try:
-        return strict_json_object(data)
-    except ValueError:
-        raise InvalidToken("malformed") from None
-
-
-def _decoded(segment: bytes) -> bytes:
-    try:
-        return from_base64url(segment)
+        return strict_json_object(from_plain_base64(segment))
     except ValueError:
         raise InvalidToken("malformed") from None
 

@@ -31,9 +31,10 @@ def accepted(
 
 def check_required(values: Mapping[str, Any], required: Sequence[str]) -> None:
     """InvalidToken unless each of these claims is there, and neither empty nor null."""
+    if all(map(values.get, required)):
+        return
     for name in required:
-        value = values.get(name)
-        if not value and value in MISSING:
+        if values.get(name) in MISSING:
             raise missing_claim(name)
 
 
