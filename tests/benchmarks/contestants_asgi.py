@@ -22,10 +22,11 @@ from .floors import floor_verifier
 from .harness import BARE, FLOOR, OURS, LeftOut
 from .provider import CLIENT_ID, CLIENT_SECRET, Provider
 from .pyjwts import OLD_PYJWT, old_pyjwt
-from .tokens import AUDIENCE, ISSUER, Signer, claims_by_pyjwt
+from .tokens import AUDIENCE, ISSUER, NO_BASE64URL, Signer, claims_by_pyjwt
 from .traffic import ANSWER, PATH
 
 STARLETTE_AND_PYJWT = "Starlette AuthenticationMiddleware + PyJWT"
+OLDER_PYJWT = f"{STARLETTE_AND_PYJWT} {OLD_PYJWT}"
 FASTMCP = "mcp + fastmcp JWTVerifier"
 
 
@@ -152,9 +153,11 @@ CONTESTANTS: Mapping[str, Callable[[Signer], ASGIApp]] = {
     FLOOR: floor,
     OURS: bearerguard,
     STARLETTE_AND_PYJWT: starlette_with_pyjwt,
-    f"{STARLETTE_AND_PYJWT} {OLD_PYJWT}": starlette_with_old_pyjwt,
+    OLDER_PYJWT: starlette_with_old_pyjwt,
     FASTMCP: mcp_with_fastmcp,
 }
+
+ADMITS = {OLDER_PYJWT: frozenset((NO_BASE64URL,))}
 
 OPAQUE: Mapping[str, Callable[[Provider], ASGIApp]] = {
     BARE: bare,

@@ -15,7 +15,7 @@ from flask import g, request
 from .contestants_wsgi import View, bare, behind_floor, flask_app, orders
 from .floors import ShopifyFloor
 from .harness import BARE, FLOOR, OURS
-from .tokens import LIFETIME_SECONDS, forged
+from .tokens import LIFETIME_SECONDS, NO_BASE64URL, forged, with_other_letters
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -40,6 +40,7 @@ class ShopifyTokens:
     def bad_tokens(self) -> Iterable[tuple[str, str]]:
         """What is wrong, and a token of that kind."""
         yield "a changed signature", forged(self.token())
+        yield NO_BASE64URL, with_other_letters(self.token())
         yield "expired", self.token(exp=int(time.time()) - 3600)
         yield "issued for somebody else", self.token(aud="another app")
         yield "for another shop than its issuer", self.token(dest="https://other.myshopify.com")

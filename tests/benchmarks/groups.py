@@ -60,7 +60,7 @@ class Group:
 @contextmanager
 def _signed_asgi(algorithm: str, runner: asyncio.Runner) -> Iterator[LineUp]:
     signs = signer(algorithm)
-    yield LineUp(signs, behind_asgi(contestants_asgi.CONTESTANTS, signs, runner))
+    yield LineUp(signs, behind_asgi(contestants_asgi.CONTESTANTS, signs, runner), contestants_asgi.ADMITS)
 
 
 @contextmanager

@@ -28,7 +28,6 @@ PYTHON = (3, 11)
 """Whose run the page shows whole; that of another Python has a marker of its own, and tells its goals only."""
 
 _PACKAGES = (
-    "bearerguard",
     "starlette",
     "flask",
     "werkzeug",

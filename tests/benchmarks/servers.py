@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 ALGORITHM = "HS256"
-ROUNDS = 30
+ROUNDS = 24
 REQUESTS_A_ROUND = 300
 THREADS = 4
 

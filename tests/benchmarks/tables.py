@@ -43,9 +43,9 @@ def _notes(results: Sequence[Result]) -> str:
     for one in results:
         for reason in one.left_out.items():
             rows.setdefault(reason, []).append(one.scenario.algorithm)
-    admitted = {(name, what): None for one in results for name, bad in one.lets_in.items() for what in bad}
+    admitted = {name: bad for one in results for name, bad in one.lets_in.items()}
     notes = [f"Left out of {', '.join(those)}: {name} ({why})." for (name, why), those in rows.items()]
-    notes += [f"{name} also lets in a token that is {what}; the others refuse it." for name, what in admitted]
+    notes += [f"{name} lets in bad tokens that the others refuse: {', '.join(bad)}." for name, bad in admitted.items()]
     return "".join(f"\n\n{note}" for note in notes)
 
 

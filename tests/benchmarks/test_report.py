@@ -154,7 +154,7 @@ def test_the_report_shows_what_redis_and_a_crowd_came_to() -> None:
 def test_the_report_tells_who_lets_in_what() -> None:
     lenient = Result(Scenario("ASGI", "HS256", REPEAT), summary(TIMES), {}, {PEER: ["without an end"]})
     text = Report([lenient], surroundings=SURROUNDINGS).to_markdown()
-    assert f"{PEER} also lets in a token that is without an end; the others refuse it." in text
+    assert f"{PEER} lets in bad tokens that the others refuse: without an end." in text
 
 
 def test_the_report_has_a_table_for_each_server() -> None:

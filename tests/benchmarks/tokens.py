@@ -22,6 +22,8 @@ LIFETIME_SECONDS = 6 * 3600
 HEADERS = {"typ": "at+jwt"}
 """RFC 9068's type of an access token: Authlib asks for it, and nobody minds."""
 
+NO_BASE64URL = "spelt with letters that base64url has not"
+
 PublicKey = str | rsa.RSAPublicKey | ed25519.Ed25519PublicKey
 PrivateKey = str | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
 
@@ -53,6 +55,7 @@ class Signer:
     def bad_tokens(self) -> Iterable[tuple[str, str]]:
         """What is wrong, and a token of that kind: nobody who is measured may let one of them in."""
         yield "a changed signature", forged(self.token())
+        yield NO_BASE64URL, with_other_letters(self.token())
         yield "expired", self.token(exp=int(time.time()) - 3600)
         yield "issued by somebody else", self.token(iss="https://elsewhere.example.com")
         yield "issued for somebody else", self.token(aud="https://elsewhere.example.com")
@@ -81,6 +84,11 @@ def forged(token: str) -> str:
     """The same token with another signature, which is well-formed too."""
     head, payload, signature = token.split(".")
     return f"{head}.{payload}.{signature[:9]}{'B' if signature[9] == 'A' else 'A'}{signature[10:]}"
+
+
+def with_other_letters(token: str) -> str:
+    """The same token with letters in its signature that base64url has not; a decoder that skips them finds it good."""
+    return f"{token[:-8]}~~~~{token[-8:]}"
 
 
 def claims_by_pyjwt(token: str, signer: Signer, pyjwt: Any = jwt) -> dict[str, Any]:
