@@ -16,13 +16,12 @@ def best(
     judge: Callable[[Result], Verdict],
     size: Size,
     *,
-    slack: float = 1.0,
     attempts: int = ATTEMPTS,
 ) -> list[Verdict]:
-    """The best verdict on each row; what is within `slack` of its limit is not measured again."""
+    """The best verdict on each row; what is within its limit is not measured again."""
     found: dict[Scenario, Verdict] = {}
     for _ in range(attempts):
-        still = [one for one in chosen if one not in found or not found[one].met(slack)]
+        still = [one for one in chosen if one not in found or not found[one].met()]
         for result in measure(still, size):
             found[result.scenario] = judge(result).better_of(found.get(result.scenario))
     return [found[one] for one in chosen]
