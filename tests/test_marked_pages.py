@@ -48,6 +48,7 @@ def test_a_missing_page_is_said(tmp_path: Path) -> None:
     ("page", "marker"),
     [
         (report.PAGE, report.MARKER),
+        (report.PAGE, f"{report.MARKER}-3.13"),
         (sizes.PAGE, sizes.MARKER),
         (replica.PAGE, replica.MARKER),
         (soak.PAGE, soak.MARKER),

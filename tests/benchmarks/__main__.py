@@ -11,37 +11,49 @@ from typing import Protocol, TypeVar
 from tests.marked_pages import PageError, write_section
 from tests.site import plots
 
-from . import crowds, redis_rows, rows, servers
-from .goals import Verdict, verdicts
-from .harness import LeftOut, Scenario
-from .redis_rows import RedisResult
-from .report import MARKER, PAGE, Report
+from . import crowds, in_flight, redis_rows, rows, servers, short
+from .goals import Verdict, has_goal, verdicts
+from .harness import LeftOut, Result, Scenario
+from .report import PAGE, Report
 
-ATTEMPTS = 5
 SLACK = 1.1
 
 
 def main() -> int:
     options = _options()
-    words = tuple(options.only)
-    chosen = rows.scenarios(words)
-    if options.quick and chosen:
-        return _quick(chosen, options.slack)
-    stores = [row for row in redis_rows.ROWS if rows.has_words(str(row), words)]
-    throngs = [row for row in crowds.ROWS if rows.has_words(str(row), words)]
-    if options.quick or not (chosen or stores or throngs):
+    chosen = _Chosen(tuple(options.only))
+    if options.quick and chosen.with_goal:
+        return _quick(chosen.with_goal, options.slack)
+    if options.quick or not chosen.any:
         print("no row has all the words of --only", file=sys.stderr)
         return 2
-    report = Report(
-        _told(rows.measure(chosen, rows.Size(rounds=options.rounds))),
-        redis=_told(_if_possible(redis_rows.measure(stores, options.rounds))),
-        crowds=_told(crowds.measure(throngs)),
-        throughput=servers.measure() if options.servers else (),
-    )
+    report = _report(chosen, options.rounds, with_servers=options.servers)
     print(report.to_markdown())
     if options.json:
         options.json.write_text(report.to_json(), encoding="utf-8")
     return _write(report) if options.write else 0
+
+
+class _Chosen:
+    """The rows that have all the words of `--only`."""
+
+    def __init__(self, words: tuple[str, ...]) -> None:
+        self.scenarios = rows.scenarios(words)
+        self.redis = [row for row in redis_rows.ROWS if rows.has_words(str(row), words)]
+        self.in_flight = [row for row in in_flight.ROWS if rows.has_words(str(row), words)]
+        self.crowds = [row for row in crowds.ROWS if rows.has_words(str(row), words)]
+        self.with_goal = [one for one in self.scenarios if has_goal(one)]
+        self.any = bool(self.scenarios or self.redis or self.in_flight or self.crowds)
+
+
+def _report(chosen: _Chosen, rounds: int, *, with_servers: bool) -> Report:
+    return Report(
+        _told(rows.measure(chosen.scenarios, rows.Size(rounds=rounds))),
+        redis=_told(_if_possible(redis_rows.measure(chosen.redis, rounds))),
+        in_flight=_told(_if_possible(in_flight.measure(chosen.in_flight, max(rounds // 4, 1)))),
+        crowds=_told(crowds.measure(chosen.crowds)),
+        throughput=_told(servers.measure()) if with_servers else (),
+    )
 
 
 def _options() -> argparse.Namespace:
@@ -50,11 +62,13 @@ def _options() -> argparse.Namespace:
         "--only", metavar="WORD", nargs="+", default=(), help="rows with all these words: ASGI, HS256, repeat"
     )
     parser.add_argument("--rounds", type=int, default=rows.FULL.rounds, help="rounds per row (default: %(default)s)")
-    parser.add_argument("--servers", action="store_true", help="also requests/s behind uvicorn")
+    parser.add_argument("--servers", action="store_true", help="also requests/s behind uvicorn and gunicorn")
     parser.add_argument("--json", metavar="FILE", type=Path, help="the same facts for machines")
     parser.add_argument("--write", action="store_true", help="put the tables into docs/performance.md")
     parser.add_argument(
-        "--quick", action="store_true", help=f"check the in-process goals only, best of up to {ATTEMPTS} short runs"
+        "--quick",
+        action="store_true",
+        help=f"check the goals in this process only, each by the best of {short.ATTEMPTS}",
     )
     parser.add_argument("--slack", metavar="FACTOR", type=float, default=SLACK,
                         help="with --quick, fail above goal x FACTOR (default: %(default)s)")  # fmt: skip
@@ -83,7 +97,7 @@ def _told(results: Iterable[_Titled_T]) -> list[_Titled_T]:
     return found
 
 
-def _if_possible(results: Iterator[RedisResult]) -> Iterator[RedisResult]:
+def _if_possible(results: Iterator[_Titled_T]) -> Iterator[_Titled_T]:
     try:
         yield from results
     except LeftOut as reason:
@@ -92,7 +106,7 @@ def _if_possible(results: Iterator[RedisResult]) -> Iterator[RedisResult]:
 
 def _write(report: Report) -> int:
     try:
-        write_section(PAGE, MARKER, report.to_markdown())
+        write_section(PAGE, *report.section(sys.version_info[:2]))
     except PageError as error:
         print(error, file=sys.stderr)
         return 1
@@ -101,15 +115,14 @@ def _write(report: Report) -> int:
 
 
 def _quick(chosen: Sequence[Scenario], slack: float) -> int:
-    """Each goal by the best of several short runs; what is within its goal is not measured again."""
-    best: dict[Scenario, Verdict] = {}
-    for _ in range(ATTEMPTS):
-        still = [one for one in chosen if one not in best or not best[one].met()]
-        for result in rows.measure(still, rows.QUICK):
-            best[result.scenario] = verdicts([result])[0].better_of(best.get(result.scenario))
-    for verdict in best.values():
+    best = short.best(chosen, _goal, rows.QUICK)
+    for verdict in best:
         print(_line(verdict, slack))
-    return 0 if all(verdict.met(slack) for verdict in best.values()) else 1
+    return 0 if all(verdict.met(slack) for verdict in best) else 1
+
+
+def _goal(result: Result) -> Verdict:
+    return verdicts([result])[0]
 
 
 def _line(verdict: Verdict, slack: float) -> str:

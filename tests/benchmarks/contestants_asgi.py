@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import jwt
 from starlette.applications import Starlette
@@ -16,14 +14,20 @@ from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from .floor import AsgiFloor, FloorVerifier, signature_check
+from .floor import AsgiFloor
 from .floor_opaque import OpaqueFloor
-from .harness import BARE, FLOOR, OURS, LeftOut, Served
+from .floors import floor_verifier
+from .harness import BARE, FLOOR, OURS, LeftOut
 from .provider import CLIENT_ID, CLIENT_SECRET, Provider
-from .tokens import AUDIENCE, ISSUER, Signer, claims_by_pyjwt
-from .traffic import ANSWER, PATH, asgi_scope
+from .pyjwts import OLD_PYJWT, old_pyjwt
+from .tokens import AUDIENCE, ISSUER, NO_BASE64URL, Signer, claims_by_pyjwt
+from .traffic import ANSWER, PATH
+
+STARLETTE_AND_PYJWT = "Starlette AuthenticationMiddleware + PyJWT"
+OLDER_PYJWT = f"{STARLETTE_AND_PYJWT} {OLD_PYJWT}"
+FASTMCP = "mcp + fastmcp JWTVerifier"
 
 
 async def orders(request: Request) -> Response:
@@ -36,9 +40,8 @@ def bare(_: object) -> ASGIApp:
 
 
 def floor(signer: Signer) -> ASGIApp:
-    check = signature_check(signer.algorithm, signer.public)
-    verifier = FloorVerifier(signer.algorithm, check, issuer=ISSUER, audience=AUDIENCE)
-    return Starlette(routes=[Route(PATH, orders)], middleware=[Middleware(AsgiFloor, verifier=verifier)])
+    protected = [Middleware(AsgiFloor, verifier=floor_verifier(signer))]
+    return Starlette(routes=[Route(PATH, orders)], middleware=protected)
 
 
 def bearerguard(signer: Signer) -> ASGIApp:
@@ -51,16 +54,21 @@ def bearerguard(signer: Signer) -> ASGIApp:
     return Starlette(routes=[Route(PATH, requires_token(orders))], middleware=protected)
 
 
-def starlette_with_pyjwt(signer: Signer) -> ASGIApp:
-    protected = [Middleware(AuthenticationMiddleware, backend=PyJwtBackend(signer), on_error=_unauthorized)]
+def starlette_with_pyjwt(signer: Signer, pyjwt: Any = jwt) -> ASGIApp:
+    protected = [Middleware(AuthenticationMiddleware, backend=PyJwtBackend(signer, pyjwt), on_error=_unauthorized)]
     return Starlette(routes=[Route(PATH, requires("read:orders", status_code=401)(orders))], middleware=protected)
+
+
+def starlette_with_old_pyjwt(signer: Signer) -> ASGIApp:
+    return starlette_with_pyjwt(signer, old_pyjwt())
 
 
 class PyJwtBackend(AuthenticationBackend):
     """What Starlette's documentation shows, with PyJWT and a denylist inside."""
 
-    def __init__(self, signer: Signer) -> None:
+    def __init__(self, signer: Signer, pyjwt: Any) -> None:
         self.signer = signer
+        self.pyjwt = pyjwt
         self.denied: set[str] = set()
 
     async def authenticate(self, conn: HTTPConnection) -> tuple[AuthCredentials, SimpleUser] | None:
@@ -68,8 +76,8 @@ class PyJwtBackend(AuthenticationBackend):
         if scheme.lower() != "bearer":
             return None
         try:
-            claims = claims_by_pyjwt(token, self.signer)
-        except jwt.InvalidTokenError as error:
+            claims = claims_by_pyjwt(token, self.signer, self.pyjwt)
+        except self.pyjwt.InvalidTokenError as error:
             raise AuthenticationError("the token is not valid") from error
         if claims["jti"] in self.denied:
             raise AuthenticationError("the token has been revoked")
@@ -144,9 +152,12 @@ CONTESTANTS: Mapping[str, Callable[[Signer], ASGIApp]] = {
     BARE: bare,
     FLOOR: floor,
     OURS: bearerguard,
-    "Starlette AuthenticationMiddleware + PyJWT": starlette_with_pyjwt,
-    "mcp + fastmcp JWTVerifier": mcp_with_fastmcp,
+    STARLETTE_AND_PYJWT: starlette_with_pyjwt,
+    OLDER_PYJWT: starlette_with_old_pyjwt,
+    FASTMCP: mcp_with_fastmcp,
 }
+
+ADMITS = {OLDER_PYJWT: frozenset((NO_BASE64URL,))}
 
 OPAQUE: Mapping[str, Callable[[Provider], ASGIApp]] = {
     BARE: bare,
@@ -154,34 +165,3 @@ OPAQUE: Mapping[str, Callable[[Provider], ASGIApp]] = {
     OURS: introspecting_bearerguard,
     "mcp + fastmcp IntrospectionTokenVerifier, cache on": introspecting_fastmcp,
 }
-
-
-class AsgiServe:
-    """Serves blocks of requests to one app, all on the loop of `runner`."""
-
-    def __init__(self, app: ASGIApp, runner: asyncio.Runner) -> None:
-        self.app = app
-        self.runner = runner
-
-    def __call__(self, tokens: Sequence[str | None]) -> Served:
-        return self.runner.run(self._serve(tokens))
-
-    async def _serve(self, tokens: Sequence[str | None]) -> Served:
-        nanoseconds: list[int] = []
-        statuses: list[int] = []
-
-        async def send(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                statuses.append(cast(int, message["status"]))
-
-        app = self.app
-        for token in tokens:
-            scope = asgi_scope(token)
-            start = time.perf_counter_ns()
-            await app(scope, _receive, send)
-            nanoseconds.append(time.perf_counter_ns() - start)
-        return Served(nanoseconds, statuses)
-
-
-async def _receive() -> Message:
-    return {"type": "http.request", "body": b"", "more_body": False}

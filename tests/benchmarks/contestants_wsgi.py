@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import wraps
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import jwt
 from flask import Flask, g, request
 
-from .floor import FloorVerifier, WsgiFloor, signature_check
+from .floor import Floor, WsgiFloor
 from .floor_opaque import OpaqueFloor
-from .harness import BARE, FLOOR, OURS, Served
+from .floors import floor_verifier
+from .harness import BARE, FLOOR, OURS, LeftOut
 from .provider import Provider
 from .tokens import AUDIENCE, ISSUER, Signer, claims_by_pyjwt
-from .traffic import ANSWER, PATH, wsgi_environ
+from .traffic import ANSWER, PATH
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
+
+FLASK_AND_PYJWT = "Flask + PyJWT decorator"
+FLASK_JWT_EXTENDED = "Flask-JWT-Extended"
+
+_JOSE_KEYS: Mapping[str, Literal["oct", "RSA"]] = {"HS256": "oct", "RS256": "RSA"}
 
 View = Callable[[], Any]
 
@@ -29,13 +34,16 @@ def orders() -> dict[str, bool]:
 
 
 def bare(_: object) -> WSGIApplication:
-    return _flask(orders)
+    return flask_app(orders)
 
 
 def floor(signer: Signer) -> WSGIApplication:
-    check = signature_check(signer.algorithm, signer.public)
-    app = _flask(orders)
-    verifier = FloorVerifier(signer.algorithm, check, issuer=ISSUER, audience=AUDIENCE)
+    return behind_floor(floor_verifier(signer))
+
+
+def behind_floor(verifier: Floor) -> WSGIApplication:
+    """The app with this verifier in front."""
+    app = flask_app(orders)
     app.wsgi_app = WsgiFloor(app.wsgi_app, verifier)  # type: ignore[method-assign]
     return app
 
@@ -47,13 +55,13 @@ def bearerguard(signer: Signer) -> WSGIApplication:
 
     from .ours import verifier_for
 
-    app = _flask(requires_token(orders))
+    app = flask_app(requires_token(orders))
     init_app(app, SessionTokenMiddleware, verifier=verifier_for(signer))
     return app
 
 
 def flask_with_pyjwt(signer: Signer) -> WSGIApplication:
-    return _flask(pyjwt_required(signer)(orders))
+    return flask_app(pyjwt_required(signer)(orders))
 
 
 def pyjwt_required(signer: Signer) -> Callable[[View], View]:
@@ -80,9 +88,15 @@ def pyjwt_required(signer: Signer) -> Callable[[View], View]:
 
 
 def flask_jwt_extended(signer: Signer) -> WSGIApplication:
+    denied: set[str] = set()
+    return flask_jwt_extended_with(signer, lambda header, claims: claims["jti"] in denied)
+
+
+def flask_jwt_extended_with(signer: Signer, is_revoked: Callable[[Any, Any], bool]) -> WSGIApplication:
+    """Flask-JWT-Extended, and what it asks about revocation."""
     from flask_jwt_extended import JWTManager, jwt_required
 
-    app = _flask(jwt_required()(orders))
+    app = flask_app(jwt_required()(orders))
     app.config.update(
         JWT_ALGORITHM=signer.algorithm,
         JWT_SECRET_KEY=signer.public,
@@ -91,18 +105,46 @@ def flask_jwt_extended(signer: Signer) -> WSGIApplication:
         JWT_DECODE_AUDIENCE=AUDIENCE,
         JWT_DECODE_LEEWAY=10,
     )
-    denied: set[str] = set()
     manager = JWTManager(app)
-    manager.token_in_blocklist_loader(lambda header, claims: claims["jti"] in denied)
+    manager.token_in_blocklist_loader(is_revoked)
     manager.invalid_token_loader(lambda why: ({"error": "invalid_token"}, 401))  # its own answer is a 422
     return app
 
 
+def authlib_protector(signer: Signer) -> WSGIApplication:
+    from authlib.integrations.flask_oauth2 import ResourceProtector
+
+    if signer.algorithm not in _JOSE_KEYS:
+        raise LeftOut(f"its validator takes no {signer.algorithm}")
+    protector = ResourceProtector()
+    protector.register_token_validator(_authlib_validator(signer))
+    return flask_app(protector("read:orders")(orders))
+
+
+def _authlib_validator(signer: Signer) -> Any:
+    """What Authlib's documentation shows for RFC 9068, with the key prepared and a denylist."""
+    from authlib.oauth2.rfc6750 import InvalidTokenError
+    from authlib.oauth2.rfc9068 import JWTBearerTokenValidator
+    from joserfc.jwk import import_key
+
+    key = import_key(signer.public_text, _JOSE_KEYS[signer.algorithm])
+    denied: set[str] = set()
+
+    class Validator(JWTBearerTokenValidator):  # type: ignore[misc]
+        def get_jwks(self) -> Any:
+            return key
+
+        def authenticate_token(self, token_string: str) -> Any:
+            token = super().authenticate_token(token_string)
+            if token["jti"] in denied:
+                raise InvalidTokenError()
+            return token
+
+    return Validator(issuer=ISSUER, resource_server=AUDIENCE)
+
+
 def opaque_floor(provider: Provider) -> WSGIApplication:
-    app = _flask(orders)
-    verifier = OpaqueFloor(provider.ask, issuer=ISSUER, audience=AUDIENCE)
-    app.wsgi_app = WsgiFloor(app.wsgi_app, verifier)  # type: ignore[method-assign]
-    return app
+    return behind_floor(OpaqueFloor(provider.ask, issuer=ISSUER, audience=AUDIENCE))
 
 
 def introspecting_bearerguard(provider: Provider) -> WSGIApplication:
@@ -112,12 +154,13 @@ def introspecting_bearerguard(provider: Provider) -> WSGIApplication:
 
     from .ours import introspecting
 
-    app = _flask(requires_token(orders))
+    app = flask_app(requires_token(orders))
     init_app(app, IntrospectionMiddleware, verifier=introspecting(provider))
     return app
 
 
-def _flask(view: View) -> Flask:
+def flask_app(view: View) -> Flask:
+    """An app with this one view."""
     app = Flask(__name__)
     app.add_url_rule(PATH, "orders", view)
     return app
@@ -127,8 +170,9 @@ CONTESTANTS: Mapping[str, Callable[[Signer], WSGIApplication]] = {
     BARE: bare,
     FLOOR: floor,
     OURS: bearerguard,
-    "Flask + PyJWT decorator": flask_with_pyjwt,
-    "Flask-JWT-Extended": flask_jwt_extended,
+    FLASK_AND_PYJWT: flask_with_pyjwt,
+    FLASK_JWT_EXTENDED: flask_jwt_extended,
+    "Authlib ResourceProtector": authlib_protector,
 }
 
 OPAQUE: Mapping[str, Callable[[Provider], WSGIApplication]] = {
@@ -136,31 +180,3 @@ OPAQUE: Mapping[str, Callable[[Provider], WSGIApplication]] = {
     FLOOR: opaque_floor,
     OURS: introspecting_bearerguard,
 }
-
-
-class WsgiServe:
-    """Serves blocks of requests to one app; each response is read to its end and closed."""
-
-    def __init__(self, app: WSGIApplication) -> None:
-        self.app = app
-
-    def __call__(self, tokens: Sequence[str | None]) -> Served:
-        nanoseconds: list[int] = []
-        statuses: list[int] = []
-
-        def start_response(status: str, headers: object, exc_info: object = None) -> Callable[[bytes], object]:
-            statuses.append(int(status[:3]))
-            return lambda data: None
-
-        app = self.app
-        for token in tokens:
-            environ = wsgi_environ(token)
-            start = time.perf_counter_ns()
-            body = app(environ, start_response)
-            for _ in body:
-                pass
-            close = getattr(body, "close", None)
-            if close is not None:
-                close()
-            nanoseconds.append(time.perf_counter_ns() - start)
-        return Served(nanoseconds, statuses)

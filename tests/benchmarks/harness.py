@@ -5,12 +5,16 @@ from __future__ import annotations
 import gc
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median
 
 BARE = "bare app"
 FLOOR = "floor"
 OURS = "bearerguard"
+
+FASTAPI = "FastAPI"
+SHOPIFY = "Shopify session token"
+FLASK_AND_REDIS = "Flask with Redis"
 
 INTROSPECTION = "introspection"
 """Stands where other rows have the algorithm: opaque tokens have none."""
@@ -75,6 +79,8 @@ class Result:
     figures: tuple[Figures, ...]
     left_out: Mapping[str, str]
     """Contestant -> why it is not in the row."""
+    lets_in: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Contestant -> bad tokens that it accepts."""
 
     @property
     def title(self) -> str:

@@ -6,51 +6,53 @@ twice. It is far quicker than a Python server answers (see `docs/performance.md`
 
 from __future__ import annotations
 
-import json
 import selectors
 import socket
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 
-from .traffic import ANSWER, http_request
+from .traffic import http_request
 
 CONNECTIONS = 8
-
-_LAST_BYTES = b"\r\n\r\n" + json.dumps(ANSWER, separators=(",", ":")).encode()
 
 
 class LoadError(Exception):
     """The server did not answer every request with 200 and the view's body."""
 
 
-def requests_per_second(port: int, tokens: Sequence[str]) -> float:
-    """Send one request per token, over `CONNECTIONS` connections; how many were answered per second."""
+def requests_per_second(port: int, tokens: Sequence[str], body: bytes) -> float:
+    """Send one request per token, over `CONNECTIONS` connections; how many were answered per second, with `body`."""
     requests = iter([http_request(token) for token in tokens])
-    with selectors.DefaultSelector() as selector:
+    last_bytes = b"\r\n\r\n" + body
+    with selectors.DefaultSelector() as selector, ExitStack() as connections:
         start = time.perf_counter()
         for _ in range(CONNECTIONS):
-            _start_connection(selector, port, requests)
+            connection = connections.enter_context(_connection(port))
+            selector.register(connection, selectors.EVENT_READ, bytearray())
+            _send_next(selector, connection, requests)
         while selector.get_map():
             for key, _ in selector.select(timeout=10) or _stalled():
-                _turn(selector, key, requests)
+                _turn(selector, key, requests, last_bytes)
         return len(tokens) / (time.perf_counter() - start)
 
 
-def _start_connection(selector: selectors.BaseSelector, port: int, requests: Iterator[bytes]) -> None:
+def _connection(port: int) -> socket.socket:
     connection = socket.create_connection(("127.0.0.1", port))
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    selector.register(connection, selectors.EVENT_READ, bytearray())
-    _send_next(selector, connection, requests)
+    return connection
 
 
-def _turn(selector: selectors.BaseSelector, key: selectors.SelectorKey, requests: Iterator[bytes]) -> None:
+def _turn(
+    selector: selectors.BaseSelector, key: selectors.SelectorKey, requests: Iterator[bytes], last_bytes: bytes
+) -> None:
     connection: socket.socket = key.fileobj  # type: ignore[assignment]
     answer: bytearray = key.data
     piece = connection.recv(65536)
     answer += piece
     if not piece or not answer.startswith(b"HTTP/1.1 200 "[: len(answer)]):
         raise LoadError(answer[:200].decode("latin-1"))
-    if answer.endswith(_LAST_BYTES):
+    if answer.endswith(last_bytes):
         answer.clear()
         _send_next(selector, connection, requests)
 
@@ -59,7 +61,6 @@ def _send_next(selector: selectors.BaseSelector, connection: socket.socket, requ
     request = next(requests, None)
     if request is None:
         selector.unregister(connection)
-        connection.close()
     else:
         connection.sendall(request)
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from bearerguard import OpaqueTokens, RedisStore, SharedSecrets, SignedTokens, StaticKeys, Verifier
 
 from .provider import CLIENT_ID, CLIENT_SECRET, Provider
 from .tokens import AUDIENCE, ISSUER, Signer
 
 
-def verifier_for(signer: Signer) -> Verifier[SignedTokens]:
+def verifier_for(
+    signer: Signer, *, store: RedisStore | str = "memory://", claims_type: type[Any] | None = None
+) -> Verifier[SignedTokens]:
     """A verifier that accepts the tokens of `signer`."""
     keys = SharedSecrets if isinstance(signer.public, str) else StaticKeys
     return Verifier(
@@ -20,7 +24,9 @@ def verifier_for(signer: Signer) -> Verifier[SignedTokens]:
             required=("exp", "iat", "nbf", "jti"),
             tenant="tenant",
             user="sub",
-        )
+            claims_type=claims_type,
+        ),
+        store=store,
     )
 
 

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,12 +15,14 @@ _ROOT = Path(__file__).resolve().parents[2]
 
 
 @contextmanager
-def serving(factory: str) -> Iterator[int]:
+def serving(factory: str, env: Mapping[str, str] | None = None) -> Iterator[int]:
     """The port of a uvicorn that serves what "module:factory" makes."""
     port = _free_port()
     command = [sys.executable, "-m", "uvicorn", "--factory", factory, "--port", str(port)]
     quiet = ["--no-access-log", "--log-level", "warning"]
-    process = subprocess.Popen(command + quiet, cwd=_ROOT, env=os.environ | {"PYTHONPATH": _python_path()})
+    process = subprocess.Popen(
+        command + quiet, cwd=_ROOT, env={**os.environ, "PYTHONPATH": _python_path(), **(env or {})}
+    )
     try:
         _wait_until_open(port, process)
         yield port

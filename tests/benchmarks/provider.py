@@ -117,7 +117,6 @@ def _answer(token: str) -> dict[str, object]:
     sort = token.partition(".")[0]
     good: dict[str, object] = {
         "active": True,
-        "client_id": "storefront",
         "token_type": "Bearer",
         "iss": ISSUER,
         **claims(),

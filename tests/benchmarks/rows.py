@@ -4,23 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING
 
-from starlette.types import ASGIApp
-
-from . import contestants_asgi, contestants_wsgi, provider
+from .groups import GROUPS, LineUp, Source, group_of
 from .harness import (
     BARE,
     FIRST_SIGHT,
     FLOOR,
-    IN_PROCESS_HIT,
-    INTROSPECTION,
     OURS,
-    REPEAT,
     WARM_UP,
     LeftOut,
     Result,
@@ -32,17 +24,6 @@ from .harness import (
     rounds_of_one_token,
     summary,
 )
-from .provider import Provider
-from .tokens import ALGORITHMS, Signer, signer
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIApplication
-
-DOORS = ("ASGI", "WSGI")
-SIGHTS = (FIRST_SIGHT, REPEAT)
-
-Source = Signer | Provider
-"""Where the tokens of a row come from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,9 +41,7 @@ QUICK = Size(rounds=60, peers=False)
 
 def scenarios(words: tuple[str, ...] = ()) -> list[Scenario]:
     """All rows, or those whose name contains every one of `words`."""
-    every = [Scenario(door, name, sight) for door in DOORS for sight in SIGHTS for name in ALGORITHMS]
-    every += [Scenario(door, INTROSPECTION, IN_PROCESS_HIT) for door in DOORS]
-    return [one for one in every if has_words(str(one), words)]
+    return [one for group in GROUPS for one in group.scenarios() if has_words(str(one), words)]
 
 
 def has_words(title: str, words: tuple[str, ...]) -> bool:
@@ -74,89 +53,78 @@ def measure(chosen: list[Scenario], size: Size) -> Iterator[Result]:
     """One result per scenario, as they come."""
     with asyncio.Runner() as runner:
         for scenario in chosen:
-            yield _row(scenario, size, runner)
+            yield _measured(scenario, size, runner)
 
 
-def _row(scenario: Scenario, size: Size, runner: asyncio.Runner) -> Result:
-    with _source(scenario, runner) as source:
-        contestants, left_out = _line_up(scenario.door, source, size, runner)
-        if scenario.sight == FIRST_SIGHT:
-            tokens = [source.token() for _ in range(size.rounds * (size.block + WARM_UP))]
-            rounds = rounds_of_fresh_tokens(tokens, rounds=size.rounds)
-        else:
-            rounds = rounds_of_one_token(source.token(), rounds=size.rounds, block=size.block)
-        return Result(scenario, summary(interleaved(contestants, rounds)), left_out)
+def _measured(scenario: Scenario, size: Size, runner: asyncio.Runner) -> Result:
+    try:
+        with group_of(scenario).line_up(scenario.algorithm, runner) as line_up:
+            return _row(scenario, size, line_up)
+    except LeftOut as reason:
+        return Result(scenario, (), {"everybody": str(reason)})
 
 
-@contextmanager
-def _source(scenario: Scenario, runner: asyncio.Runner) -> Iterator[Source]:
-    if scenario.algorithm == INTROSPECTION:
-        with provider.running(runner) as asked:
-            yield asked
+def _row(scenario: Scenario, size: Size, line_up: LineUp) -> Result:
+    entrants = Entrants(line_up, peers=size.peers)
+    source = line_up.source
+    if scenario.sight == FIRST_SIGHT:
+        tokens = [source.token() for _ in range(size.rounds * (size.block + WARM_UP))]
+        rounds = rounds_of_fresh_tokens(tokens, rounds=size.rounds)
     else:
-        yield signer(scenario.algorithm)
+        rounds = rounds_of_one_token(source.token(), rounds=size.rounds, block=size.block)
+    return Result(scenario, summary(interleaved(entrants.contestants, rounds)), entrants.left_out, entrants.lets_in)
 
 
-def _line_up(door: str, source: Source, size: Size, runner: asyncio.Runner) -> tuple[dict[str, Serve], dict[str, str]]:
-    contestants: dict[str, Serve] = {}
-    left_out: dict[str, str] = {}
-    for name, build in _builders(door, source, runner).items():
-        if not size.peers and name not in (BARE, FLOOR, OURS):
-            continue
+class Entrants:
+    """Those who have been set up and have answered rightly, and what must be said of the others."""
+
+    def __init__(self, line_up: LineUp, *, peers: bool) -> None:
+        self.contestants: dict[str, Serve] = {}
+        self.left_out: dict[str, str] = {}
+        self.lets_in: dict[str, tuple[str, ...]] = {}
+        for name in line_up.builders:
+            if peers or name in (BARE, FLOOR, OURS):
+                self._try(name, line_up)
+
+    def _try(self, name: str, line_up: LineUp) -> None:
         try:
-            contestants[name] = build()
+            serve = line_up.builders[name]()
         except LeftOut as reason:
-            left_out[name] = str(reason)
+            self.left_out[name] = str(reason)
         except ImportError as error:
-            left_out[name] = f"{error.name} cannot be imported"
+            self.left_out[name] = f"{error.name} cannot be imported"
         else:
-            check_answers(name, contestants[name], source)
-    return contestants, left_out
+            admitted = check_answers(name, serve, line_up.source, line_up.admits.get(name, ()))
+            self.contestants[name] = serve
+            if admitted:
+                self.lets_in[name] = admitted
 
 
-def _builders(door: str, source: Source, runner: asyncio.Runner) -> Mapping[str, Callable[[], Serve]]:
-    if door == "ASGI":
-        return {name: partial(_behind_asgi, build, runner) for name, build in _asgi_apps(source).items()}
-    return {name: partial(_behind_wsgi, build) for name, build in _wsgi_apps(source).items()}
+def check_answers(name: str, serve: Serve, source: Source, admits: Collection[str] = ()) -> tuple[str, ...]:
+    """WrongAnswer unless `name` lets good tokens in, twice, and, bare apart, keeps every bad one out.
 
-
-def _asgi_apps(source: Source) -> Mapping[str, Callable[[], ASGIApp]]:
-    if isinstance(source, Provider):
-        return {name: partial(build, source) for name, build in contestants_asgi.OPAQUE.items()}
-    return {name: partial(build, source) for name, build in contestants_asgi.CONTESTANTS.items()}
-
-
-def _wsgi_apps(source: Source) -> Mapping[str, Callable[[], WSGIApplication]]:
-    if isinstance(source, Provider):
-        return {name: partial(build, source) for name, build in contestants_wsgi.OPAQUE.items()}
-    return {name: partial(build, source) for name, build in contestants_wsgi.CONTESTANTS.items()}
-
-
-def _behind_asgi(build: Callable[[], ASGIApp], runner: asyncio.Runner) -> Serve:
-    return contestants_asgi.AsgiServe(build(), runner)
-
-
-def _behind_wsgi(build: Callable[[], WSGIApplication]) -> Serve:
-    return contestants_wsgi.WsgiServe(build())
-
-
-def check_answers(name: str, serve: Serve, source: Source) -> None:
-    """WrongAnswer unless `name` lets good tokens in, twice, and, bare apart, keeps every bad one out."""
+    What it is known to let in, it may; what it has let in of that comes back.
+    """
     good = source.token()
     _expect(name, serve, [good, good], 200, "a good token")
     if name == BARE:
-        return
+        return ()
     logging.disable()
     try:
-        _expect_refusals(name, serve, source)
+        return _admitted(name, serve, source, admits)
     finally:
         logging.disable(logging.NOTSET)
 
 
-def _expect_refusals(name: str, serve: Serve, source: Source) -> None:
+def _admitted(name: str, serve: Serve, source: Source, admits: Collection[str]) -> tuple[str, ...]:
     _expect(name, serve, [None], 401, "no token")
+    admitted = []
     for what, token in source.bad_tokens():
-        _expect(name, serve, [token], 401, f"a token that is bad: {what}")
+        if what in admits and set(serve([token]).statuses) == {200}:
+            admitted.append(what)
+        else:
+            _expect(name, serve, [token], 401, f"a token that is bad: {what}")
+    return tuple(admitted)
 
 
 def _expect(name: str, serve: Serve, tokens: list[str | None], status: int, what: str) -> None:

@@ -19,6 +19,10 @@ ISSUER = "https://platform.example.com"
 AUDIENCE = "https://orders.example.com"
 SCOPES = "read:orders write:orders"
 LIFETIME_SECONDS = 6 * 3600
+HEADERS = {"typ": "at+jwt"}
+"""RFC 9068's type of an access token: Authlib asks for it, and nobody minds."""
+
+NO_BASE64URL = "spelt with letters that base64url has not"
 
 PublicKey = str | rsa.RSAPublicKey | ed25519.Ed25519PublicKey
 PrivateKey = str | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
@@ -42,7 +46,7 @@ class Signer:
 
     def token(self, **changed: object) -> str:
         """A good token that was never seen before, but for what `changed` spoils."""
-        return jwt.encode(claims() | changed, self.private, self.algorithm)
+        return jwt.encode(claims() | changed, self.private, self.algorithm, HEADERS)
 
     def tokens(self, count: int) -> list[str]:
         """`count` good tokens, all different."""
@@ -50,15 +54,12 @@ class Signer:
 
     def bad_tokens(self) -> Iterable[tuple[str, str]]:
         """What is wrong, and a token of that kind: nobody who is measured may let one of them in."""
-        head, payload, signature = self.token().split(".")
-        yield (
-            "a changed signature",
-            f"{head}.{payload}.{signature[:9]}{'B' if signature[9] == 'A' else 'A'}{signature[10:]}",
-        )
+        yield "a changed signature", forged(self.token())
+        yield NO_BASE64URL, with_other_letters(self.token())
         yield "expired", self.token(exp=int(time.time()) - 3600)
         yield "issued by somebody else", self.token(iss="https://elsewhere.example.com")
         yield "issued for somebody else", self.token(aud="https://elsewhere.example.com")
-        yield "not signed", jwt.encode(claims(), "", "none")
+        yield "not signed", jwt.encode(claims(), "", "none", HEADERS)
 
 
 @cache
@@ -79,9 +80,20 @@ def shared_secret() -> Signer:
     return Signer(algorithm="HS256", private=secret, public=secret)
 
 
-def claims_by_pyjwt(token: str, signer: Signer) -> dict[str, Any]:
+def forged(token: str) -> str:
+    """The same token with another signature, which is well-formed too."""
+    head, payload, signature = token.split(".")
+    return f"{head}.{payload}.{signature[:9]}{'B' if signature[9] == 'A' else 'A'}{signature[10:]}"
+
+
+def with_other_letters(token: str) -> str:
+    """The same token with letters in its signature that base64url has not; a decoder that skips them finds it good."""
+    return f"{token[:-8]}~~~~{token[-8:]}"
+
+
+def claims_by_pyjwt(token: str, signer: Signer, pyjwt: Any = jwt) -> dict[str, Any]:
     """What the contestants with PyJWT call: the same checks as the others make, as far as PyJWT has them."""
-    return jwt.decode(
+    found: dict[str, Any] = pyjwt.decode(
         token,
         signer.public,
         algorithms=[signer.algorithm],
@@ -90,6 +102,7 @@ def claims_by_pyjwt(token: str, signer: Signer) -> dict[str, Any]:
         leeway=10,
         options={"require": ["exp", "iat", "nbf", "jti"]},
     )
+    return found
 
 
 def claims() -> dict[str, object]:
@@ -98,6 +111,7 @@ def claims() -> dict[str, object]:
     return {
         "iss": ISSUER,
         "aud": AUDIENCE,
+        "client_id": "storefront",
         "sub": "usr_7h3k9m2p",
         "tenant": "str_8k2m4n6p",
         "scope": SCOPES,

@@ -28,6 +28,8 @@ def plots() -> dict[Path, str]:
     charts = {
         "first-sight": first_sight(performance),
         "repeat": repeat(performance),
+        "other-apps": other_apps(performance),
+        "in-flight": in_flight(performance),
         "requests": requests(performance),
         "soak": soak(reliability),
         "replica": replica(reliability),
@@ -60,25 +62,53 @@ def repeat(page: str) -> Chart:
     )
 
 
+def other_apps(page: str) -> Chart:
+    """What both cost where the app, the tokens or the denylist are others."""
+    doors = ("FastAPI", "Shopify session token", "Flask with Redis")
+    sections = [f"{door}, {sight}" for door in doors for sight in ("first sight", "repeat")]
+    groups = list(_compared(page, sections, "total, x bare", with_sight=True))
+    return Chart("Other apps, other tokens", "The whole request, as a multiple of the bare app's; 1 is best", groups)
+
+
+def in_flight(page: str) -> Chart:
+    """What many checks cost that ask Redis at the same time."""
+    groups = [
+        Group(title.rpartition(", ")[2], [_in_flight_bar(row) for row in _rows(text, ("name",))])
+        for title, text in _sections(page).items()
+        if "in flight" in title
+    ]
+    return Chart("50 checks that ask Redis at once", "Milliseconds for all of them; less is better", groups)
+
+
+def _in_flight_bar(row: Row) -> Bar:
+    took = row["time for all"]
+    return Bar(row["name"], _number(took.removesuffix(" ms")), took, _tone(row["name"]))
+
+
 def requests(page: str) -> Chart:
     """How many requests a server still answers."""
-    (section,) = (title for title in _sections(page) if title.startswith("uvicorn"))
-    rows = _rows(_sections(page)[section], ("algorithm", "sight", "name"))
-    bars = [
-        Bar(f"{row['sight']}, {row['name']}", _number(row["requests/s"]), f"{row['requests/s']}/s", _tone(row["name"]))
-        for row in rows
+    groups = [
+        Group(f"{title}: {sight}", [_requests_bar(row) for row in rows if row["sight"] == sight])
+        for title, text in _sections(page).items()
+        if title.startswith(("uvicorn", "gunicorn"))
+        for rows in [_rows(text, ("algorithm", "sight", "name"))]
+        for sight in dict.fromkeys(row["sight"] for row in rows)
     ]
-    return Chart("Requests a second", "Of HS256 tokens; more is better", [Group(section, bars)])
+    return Chart("Requests a second", "Of HS256 tokens; more is better", groups)
 
 
-def _compared(page: str, sections: Iterable[str], figure: str) -> Iterator[Group]:
+def _requests_bar(row: Row) -> Bar:
+    return Bar(row["name"], _number(row["requests/s"]), f"{row['requests/s']}/s", _tone(row["name"]))
+
+
+def _compared(page: str, sections: Iterable[str], figure: str, *, with_sight: bool = False) -> Iterator[Group]:
     """One group for each door and algorithm; what they are held against, the bare app, is in none."""
     for title in sections:
         rows = _rows(_sections(page)[title], ("algorithm", "name"))
         for algorithm in dict.fromkeys(row["algorithm"] for row in rows):
             chosen = [row for row in rows if row["algorithm"] == algorithm and row["name"] != "bare app"]
             bars = [_compared_bar(row["name"], row[figure]) for row in chosen]
-            yield Group(f"{title.partition(',')[0]}, {algorithm}", bars)
+            yield Group(f"{title if with_sight else title.partition(',')[0]}, {algorithm}", bars)
 
 
 def _compared_bar(name: str, figure: str) -> Bar:
@@ -86,7 +116,7 @@ def _compared_bar(name: str, figure: str) -> Bar:
 
 
 def _tone(name: str) -> Tone:
-    return "yardstick" if name == "bare app" else _TONES.get(name, "other")
+    return "yardstick" if name == "bare app" else _TONES.get(name.partition(",")[0], "other")
 
 
 # --- Reliability -----------------------------------------------------------------------------------------------------
