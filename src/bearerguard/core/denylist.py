@@ -128,8 +128,13 @@ class Revocations:
             _are_clear(token, await store.read(token.names, within=STORE_SECONDS))
             return None
         with told_if_unavailable("store"):
-            reading = reading or await self._read(token.names, store)
-            raw = await self._standing_epoch(reading, store)
+            if reading is None:
+                before, memory_before, started = self._last_epoch, self._memory, time.monotonic()
+                raw, *marks = await store.read((EPOCH_NAME, *token.names), within=STORE_SECONDS)
+                reading = Reading(before, memory_before, started, Recollection(raw, marks=marks), store.memory)
+            raw = reading.recollection.epoch
+            if not self._goes_on(reading):
+                raw = await self._standing_epoch(reading, store)
             self._check_epoch(epoch(raw), token, store)
             _are_clear(token, reading.recollection.marks)
         return raw
@@ -145,10 +150,15 @@ class Revocations:
                 on_amnesia=store.policy.on_amnesia,
             )
 
-    async def _read(self, names: Sequence[str], store: Store) -> Reading:
-        before, memory_before, started = self._last_epoch, self._memory, time.monotonic()
-        raw, *values = await store.read((EPOCH_NAME, *names), within=STORE_SECONDS)
-        return Reading(before, memory_before, started, Recollection(raw, marks=values), store.memory)
+    def _goes_on(self, reading: Reading) -> bool:
+        """Whether the memory that was read is the one that was known, and has forgotten nothing; it is known then."""
+        present = epoch(reading.recollection.epoch)
+        if present is None or self._lost is not None or not continues(reading.before, present):
+            return False
+        if not self._is_remembered(reading, present):
+            return False
+        self._remember(reading.before, present, reading.memory)
+        return True
 
     async def _standing_epoch(self, reading: Reading, store: Store) -> str | None:
         """The epoch that was read, or the one that is begun because the store is new or has lost its memory."""

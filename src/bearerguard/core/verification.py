@@ -18,7 +18,7 @@ from ..settings import Kind, SignedTokens
 from ..sinks import tell
 from .denylist import Reading, Revocations
 from .introspection import OpaqueJudge
-from .ports import Ports
+from .ports import Ports, Store
 from .recall import Judged, Recall, Seen, Verdict
 from .signed import SignedJudge
 
@@ -160,17 +160,18 @@ class Verification:
         return seen
 
     async def judged(self, token: bytes, digest: bytes, route: Route, ports: Ports) -> Verdict:
-        """The verdict, for which keys and the store may have to be waited for."""
+        """The verdict on a token that was not recalled: keys and the store may have to be waited for."""
         judge: Judge | None = None
         seen: Seen | None = None
         try:
-            seen, reading = route.recalled(digest, ports), None
+            seen, reading, is_clear = route.recalled(digest, ports), None, False
             seen_before = seen is not None
             if seen is None:
                 judge = route.judge_of(token)
                 seen, reading = await judge.judged(token, digest, route.table_of(judge), ports)
                 self._tell_if_it_outlives_its_horizon(seen)
-            epoch = None if ports.store.is_blank else await self._epoch(seen, ports, reading)
+                is_clear = ports.store.is_blank or self._revocations.knows_unrevoked(seen, ports.store)
+            epoch = None if is_clear else await self._asked_epoch(seen, ports.store, reading)
             if seen.each_time:
                 check_each_time(seen.claims, seen.kind)
         except (AuthError, Unavailable) as error:
@@ -187,14 +188,11 @@ class Verification:
             if claims.expires_at - begins_at > horizon:
                 tell(TokenOutlivesHorizon(kind=seen.kind.name))
 
-    async def _epoch(self, seen: Seen, ports: Ports, reading: Reading | None) -> str | None:
-        """The epoch of the store, if it had to be asked; TokenRevoked if it knows of a revocation.
+    async def _asked_epoch(self, seen: Seen, store: Store, reading: Reading | None) -> str | None:
+        """The epoch of the store, which was asked; TokenRevoked if it knows of a revocation.
 
         Nothing where it could not be asked, and its policy lets everybody pass who passes all other checks.
         """
-        store = ports.store
-        if self._revocations.knows_unrevoked(seen, store):
-            return None
         try:
             return await self._revocations.check(seen, store, reading)
         except StoreUnavailable as error:

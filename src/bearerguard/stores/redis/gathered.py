@@ -37,7 +37,7 @@ class Gathered:
 
     async def read(self, names: Sequence[str], *, within: float) -> Sequence[str | None]:
         """The values of `names`. Who has little time left asks alone, for a batch has the time of its first caller."""
-        if within < SILENCE_SECONDS:
+        if within < SILENCE_SECONDS or not names:
             return await self._read(names, within=within)
         outcome = await self._seat(names, within)
         if outcome is None:
