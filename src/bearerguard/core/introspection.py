@@ -125,7 +125,7 @@ class OpaqueJudge:
             most=MOST_ASKING if table.find(digest) is None else None,
         )
         # Only who found it out has read the marks just now; for those who waited, they may have changed since.
-        return Judged(seen, readings[0] if readings else None)
+        return seen, readings[0] if readings else None
 
     async def _found_out(
         self, token: bytes, digest: bytes, table: Recall, ports: Ports, readings: list[Reading]

@@ -29,6 +29,10 @@ class Keys(Protocol):
         """Which keys are trusted at this moment; None for no keys at all. Never waits."""
         ...
 
+    def verified_at_once(self, header: JoseHeader, text: SignedText, /) -> int | None:
+        """What `verified` gives, where nobody need ever be waited for; else None."""
+        ...
+
     async def verified(self, header: JoseHeader, text: SignedText, ports: Ports, /) -> int:
         """The epoch of the keys, read before the key that verified was looked up; InvalidToken where none does."""
         ...
@@ -56,7 +60,7 @@ class FixedKeys:
         """Keys in the settings never change."""
         return 0
 
-    async def verified(self, header: JoseHeader, text: SignedText, _: Ports) -> int:
+    def verified_at_once(self, header: JoseHeader, text: SignedText) -> int:
         """Zero, the one epoch there is, if a key verifies the signature."""
         candidates = self._ring.candidates(header)
         key = verifying_key(candidates, text)
@@ -65,6 +69,10 @@ class FixedKeys:
         if key.index and key.algorithm.startswith("HS"):
             sinks.tell(OldSecretUsed(index=key.index))
         return 0
+
+    async def verified(self, header: JoseHeader, text: SignedText, _: Ports) -> int:
+        """The same: there is nothing to wait for."""
+        return self.verified_at_once(header, text)
 
 
 class FetchedKeys:
@@ -91,6 +99,9 @@ class FetchedKeys:
         if held.wants_refresh(now):
             ports.flight.behind(self._flight_key, lambda: self._fetch(ports))
         return held.epoch
+
+    def verified_at_once(self, header: JoseHeader, text: SignedText) -> None:
+        """Nothing: the keys may have to be fetched."""
 
     async def verified(self, header: JoseHeader, text: SignedText, ports: Ports) -> int:
         """The epoch of the set whose key verifies the signature, after one fetch at most."""

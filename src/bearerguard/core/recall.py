@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol, TypeAlias
 
 from ..claims import Claims
 from ..rules.revocation import denial_names, identity_of
@@ -25,7 +25,7 @@ class Verdict:
 
     __slots__ = ("claims", "companion", "dies_at", "epoch", "seen_before")
 
-    def __init__(self, claims: Claims, dies_at: float, epoch: str | None = None, *, seen_before: bool = True) -> None:
+    def __init__(self, claims: Claims, dies_at: float, epoch: str | None = None, *, seen_before: bool = False) -> None:
         self.companion: object = None
         """What a door makes of these claims once, and hands to every request that brings the token."""
         self.claims: Claims = claims
@@ -91,11 +91,8 @@ class Seen(Verdict):
         return None if horizon is None else horizon + self.kind.leeway
 
 
-class Judged(NamedTuple):
-    """A token that was judged just now, and the marks about it, where they were read in the same step."""
-
-    seen: Seen
-    reading: Reading | None = None
+Judged: TypeAlias = tuple[Seen, Reading | None]
+"""A token that was judged just now, and the marks about it, where they were read in the same step."""
 
 
 class Recall:

@@ -157,6 +157,7 @@ class Verification:
         except AuthError as error:
             error.kind = seen.claims.kind
             raise
+        seen.seen_before = True
         return seen
 
     async def judged(self, token: bytes, digest: bytes, route: Route, ports: Ports) -> Verdict:
@@ -165,8 +166,9 @@ class Verification:
         seen: Seen | None = None
         try:
             seen, reading, is_clear = route.recalled(digest, ports), None, False
-            seen_before = seen is not None
-            if seen is None:
+            if seen is not None:
+                seen.seen_before = True
+            else:
                 judge = route.judge_of(token)
                 seen, reading = await judge.judged(token, digest, route.table_of(judge), ports)
                 self._tell_if_it_outlives_its_horizon(seen)
@@ -177,9 +179,7 @@ class Verification:
         except (AuthError, Unavailable) as error:
             _name_the_kind(error, route, judge, seen)
             raise
-        if epoch is None and seen_before:
-            return seen
-        return Verdict(seen.claims, seen.dies_at, epoch, seen_before=seen_before)
+        return seen if epoch is None else Verdict(seen.claims, seen.dies_at, epoch, seen_before=seen.seen_before)
 
     def _tell_if_it_outlives_its_horizon(self, seen: Seen) -> None:
         horizon, claims = seen.kind.horizon, seen.claims
