@@ -246,6 +246,14 @@ def test_the_core_waits_for_its_ports_only(module: str) -> None:
 # --- What is imported along ------------------------------------------------------------------------------------------
 
 
+# Verifiers of each sort, as a module builds them before the first request.
+NAMES = "from bearerguard import JwksKeys, OpaqueTokens, RedisStore, SharedSecrets, SignedTokens, Verifier\n"
+OURS = "issuer='https://id.example.com', audience='orders'"
+HMAC = f"SignedTokens(keys=SharedSecrets('s' * 32), algorithms=('HS256',), {OURS})"
+FETCHED = f"SignedTokens(keys=JwksKeys('https://id.example.com/keys'), algorithms=('RS256',), {OURS})"
+ASKED = f"OpaqueTokens(client_id='orders', client_secret='s' * 32, {OURS})"
+
+
 def loaded_by(statement: str) -> set[str]:
     """The packages that a statement loads in a new process."""
     script = f"import sys\nbefore = set(sys.modules)\n{statement}\nprint(*{{n.split('.')[0] for n in sys.modules}})"
@@ -276,6 +284,20 @@ def loaded_by(statement: str) -> set[str]:
             id="the command",
         ),
         pytest.param("import bearerguard; bearerguard.JwksKeys('https://id.example.com/keys')", (), id="a key set"),
+        pytest.param(f"{NAMES}Verifier({HMAC})", ("cryptography", "jwt"), id="a verifier with a secret"),
+        pytest.param(f"{NAMES}Verifier({FETCHED})", (), id="a verifier with a key set"),
+        pytest.param(f"{NAMES}Verifier({ASKED})", ("cryptography", "jwt"), id="a verifier that asks a provider"),
+        pytest.param(f"{NAMES}Verifier({FETCHED}, store=RedisStore('redis://localhost'))", ("redis",), id="with Redis"),
+        pytest.param(
+            f"from bearerguard.asgi import BearerMiddleware\n{NAMES}BearerMiddleware(None, Verifier({FETCHED}))",
+            ("starlette", "anyio"),
+            id="a door of ASGI that stands",
+        ),
+        pytest.param(
+            f"from bearerguard.wsgi import BearerMiddleware\n{NAMES}BearerMiddleware(None, Verifier({FETCHED}))",
+            ("werkzeug",),
+            id="a door of WSGI that stands",
+        ),
     ],
 )
 def test_imports_nothing_heavy_along(statement: str, may_load: tuple[str, ...]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import replace
 from typing import Any, TypeVar
 
 from .access import as_raised
@@ -142,7 +141,7 @@ class ClientCredentials(Auth):
     def _with_own_store(self, ports: Ports) -> Ports:
         is_async = isinstance(ports.flight, AsyncFlight)
         own = self._connections.of_this_loop() if is_async else self._connections.blocking()
-        return replace(ports, store=own.store, flight=own.flight)
+        return ports._replace(store=own.store, flight=own.flight)
 
     def _now(self, work: Callable[[Ports], Coroutine[Any, Any, _T]]) -> _T:
         try:

@@ -19,8 +19,7 @@ BearerguardError
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 # The reason words are part of the public contract: logs, events and the error table of the docs use them.
 REASONS: Mapping[str, str] = {
@@ -75,8 +74,7 @@ class SettingsError(BearerguardError, ValueError):
     """A setting, or a use of the library, that is wrong; the message says what to write instead."""
 
 
-@dataclass(frozen=True, slots=True)
-class Challenge:
+class Challenge(NamedTuple):
     """What the door around a refusal adds to its ``WWW-Authenticate`` header."""
 
     realm: str | None = None
@@ -84,13 +82,12 @@ class Challenge:
     resource_metadata: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Answered:
-    challenge: Challenge = Challenge()
-    headers: Mapping[str, str] = field(default_factory=dict)
+class _Answered(NamedTuple):
+    challenge: Challenge
+    headers: Mapping[str, str]
 
 
-_UNDRESSED = _Answered()
+_UNDRESSED = _Answered(Challenge(), {})
 
 
 class Refusal(BearerguardError):

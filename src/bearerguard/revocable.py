@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from .checks import check_text
@@ -47,8 +46,7 @@ class Revocable(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Unsettled:
+class Unsettled(NamedTuple):
     """Tokens that this process has no settings for: names are taken as they are given."""
 
     vouched_by: str

@@ -11,7 +11,11 @@ from .tokens import AUDIENCE, ISSUER, Signer
 
 
 def verifier_for(
-    signer: Signer, *, store: RedisStore | str = "memory://", claims_type: type[Any] | None = None
+    signer: Signer,
+    *,
+    store: RedisStore | str = "memory://",
+    claims_type: type[Any] | None = None,
+    remember_tokens: int = 10_000,
 ) -> Verifier[SignedTokens]:
     """A verifier that accepts the tokens of `signer`."""
     keys = SharedSecrets if isinstance(signer.public, str) else StaticKeys
@@ -22,6 +26,7 @@ def verifier_for(
             issuer=ISSUER,
             audience=AUDIENCE,
             required=("exp", "iat", "nbf", "jti"),
+            remember_tokens=remember_tokens,
             tenant="tenant",
             user="sub",
             claims_type=claims_type,

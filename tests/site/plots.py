@@ -31,6 +31,7 @@ def plots() -> dict[Path, str]:
         "other-apps": other_apps(performance),
         "in-flight": in_flight(performance),
         "requests": requests(performance),
+        "growth": growth(performance),
         "soak": soak(reliability),
         "replica": replica(reliability),
     }
@@ -99,6 +100,15 @@ def requests(page: str) -> Chart:
 
 def _requests_bar(row: Row) -> Bar:
     return Bar(row["name"], _number(row["requests/s"]), f"{row['requests/s']}/s", _tone(row["name"]))
+
+
+def growth(page: str) -> Chart:
+    """How much more a check costs at its worst size than at the smallest."""
+    rows = _rows(_sections(page)["Does it grow?"], ())
+    figure = "slowest, x the first"
+    bars = [Bar(row["a check"], _number(row[figure]), row[figure], "ours", _number(row["may be"])) for row in rows]
+    note = "The slowest size, as a multiple of the smallest; the mark is what is allowed"
+    return Chart("What grows", note, [Group("Time per check", bars)])
 
 
 def _compared(page: str, sections: Iterable[str], figure: str, *, with_sight: bool = False) -> Iterator[Group]:

@@ -92,8 +92,7 @@ class Entries(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class StorePolicy:
+class StorePolicy(NamedTuple):
     """What is done where a store forgets, or cannot be asked."""
 
     on_amnesia: Amnesia = "refuse"
@@ -213,8 +212,7 @@ class Flight(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Ports:
+class Ports(NamedTuple):
     """The ports of one call."""
 
     store: Store

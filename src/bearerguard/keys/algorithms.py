@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     from jwt.algorithms import Algorithm as PyJWTAlgorithm
@@ -16,8 +16,7 @@ Verify: TypeAlias = Callable[[bytes, bytes], bool]
 ED25519_NAMES = frozenset({"EdDSA", "Ed25519"})
 
 
-@dataclass(frozen=True, slots=True)
-class Algorithm:
+class Algorithm(NamedTuple):
     """One row of the table: what a key must be, and how long a signature is where that is fixed."""
 
     name: str

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..encoding import from_base64url, is_base64url
 from .algorithms import ALGORITHMS, ED25519_NAMES, Algorithm, KeyType, VerifyingKey, public_key_check, pyjwt_algorithm
@@ -21,8 +20,7 @@ _ORDER_8_Y = 2707385501144840649318225287225658788936804267575313519463743609750
 _SMALL_ORDER_Y = frozenset({0, 1, _P - 1, _ORDER_8_Y, _P - _ORDER_8_Y})
 
 
-@dataclass(frozen=True, slots=True)
-class PublicKey:
+class PublicKey(NamedTuple):
     """A public key that has passed every check that does not need the token's algorithm."""
 
     key_type: KeyType

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Set
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from ..checks import check_url, origin_of_url
@@ -69,8 +68,7 @@ def endpoint_of(metadata: Mapping[str, Any], name: str, *, issuer: str, origins:
     return str(url)
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(NamedTuple):
     """What we know of one endpoint, and the times that matter; replaced whole, never edited. Times are monotonic."""
 
     url: str | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from ..errors import StoreUnavailable, TokenRevoked
 
@@ -15,8 +15,7 @@ MOST_DIGITS = 15
 Amnesia: TypeAlias = Literal["refuse", "unavailable"]
 
 
-@dataclass(frozen=True, slots=True)
-class Epoch:
+class Epoch(NamedTuple):
     """One unbroken memory of the store: since when, which one, how many writes."""
 
     since: int

@@ -7,9 +7,8 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..claim_rules import ClaimText, IfPresent, Word
 from ..encoding import base64url, from_base64url, is_base64url, strict_json_object
@@ -19,8 +18,7 @@ from ..settings import OpaqueTokens
 _VERSION = "1"
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What the provider said of an active token, when it was asked, and for how long that may be remembered."""
 
     facts: Mapping[str, Any]

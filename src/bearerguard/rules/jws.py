@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ..encoding import from_plain_base64, plain_segments, strict_json_object
@@ -25,8 +24,7 @@ class SignedText(NamedTuple):
     signature: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class JoseHeader:
+class JoseHeader(NamedTuple):
     """The three words of a header that mean anything."""
 
     algorithm: str

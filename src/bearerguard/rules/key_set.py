@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from ..encoding import strict_json_object
 from ..keys import JwksKeys
@@ -16,11 +16,10 @@ _MAX_AGE = re.compile(r"(?:^|[\s,])max-age=\"?(\d{1,9})", re.IGNORECASE)
 _NEVER = -1e18
 
 
-@dataclass(frozen=True, slots=True)
-class KeySet:
+class KeySet(NamedTuple):
     """The keys we hold, and the times that matter; replaced whole, never edited. Times are monotonic."""
 
-    ring: KeyRing = field(default_factory=lambda: KeyRing(()))
+    ring: KeyRing = KeyRing(())
     epoch: int = 0
     good_at: float = _NEVER
     lifetime: float = 0
@@ -58,7 +57,7 @@ def after_failure(held: KeySet, source: JwksKeys, *, now: float) -> KeySet:
     failures = held.failures + 1
     patient = held.is_trusted(source, now)
     pause = source.cool_down if patient else min(source.cool_down, 2.0 ** min(failures - 1, 16))
-    return replace(held, failures=failures, ask_again_at=now + pause)
+    return held._replace(failures=failures, ask_again_at=now + pause)
 
 
 def ring_of_document(body: bytes, algorithms: Iterable[str]) -> KeyRing:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from ..errors import StoreUnavailable
@@ -28,8 +27,7 @@ class Told(NamedTuple):
     milliseconds: int
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(NamedTuple):
     """Up to where a store was heard: the epoch it showed, the last line of its log, and whose memory that was."""
 
     epoch: str
@@ -37,8 +35,7 @@ class Position:
     memory: Memory | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Heard:
+class Heard(NamedTuple):
     """One answer of the store, read in one step: its epoch, and the ends of its log.
 
     Of the lines from the one that was asked for, the first one is only named: if it is that one, it was heard before.

@@ -31,7 +31,7 @@ Note = Callable[[Row], None]
 def _watching() -> Iterator[tuple[Ports, Watched]]:
     with own_ports() as ports:
         watched = Watched(ports.fetch)
-        yield replace(ports, fetch=watched), watched
+        yield ports._replace(fetch=watched), watched
 
 
 # --- Opaque tokens ---------------------------------------------------------------------------------------------------

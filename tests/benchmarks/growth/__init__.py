@@ -1,0 +1,1 @@
+"""What a check costs as everything around it grows: `python -m tests.benchmarks.growth`."""
