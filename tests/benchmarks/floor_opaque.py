@@ -76,9 +76,10 @@ class OpaqueFloor:
             raise Refused(503, "the provider's answer cannot be read") from error
         if facts.pop("active", None) is not True:
             raise Refused(401, "not active")
-        return self._read(facts, sent_at, asked_at)
+        return self.read(facts, sent_at, asked_at)
 
-    def _read(self, facts: dict[str, Any], sent_at: float, asked_at: float) -> Remembered:
+    def read(self, facts: dict[str, Any], sent_at: float, asked_at: float) -> Remembered:
+        """What is remembered of a token with these facts, if they are good."""
         dies_at = moment(facts, "exp")
         starts_at = moment(facts, "nbf") if "nbf" in facts else 0.0
         if not starts_at <= time.time() < dies_at:

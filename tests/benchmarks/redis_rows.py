@@ -18,11 +18,14 @@ from bearerguard.stores.redis.server import ServerWatch
 from bearerguard.stores.redis.sync_wire import SyncWire
 
 from . import provider
+from .floor_opaque import OpaqueFloor
+from .floor_redis import RedisFloor
 from .harness import Serve, Served, interleaved, ratio, rounds_of_one_token
 from .ours import introspecting
 from .provider import Provider
 from .redis_server import async_client, blocking_client, redis_url
 from .redis_server import sent as sent_to
+from .tokens import AUDIENCE, ISSUER
 
 HIT = "introspection, Redis hit"
 STRICT = "strict Redis on top"
@@ -30,6 +33,7 @@ STRICT = "strict Redis on top"
 CLIENT = "that client's own call"
 WIRE = "the same call over our connections"
 SCRIPT = "that client, running our script"
+BY_HAND = "floor: the same, and the entry proved and judged"
 BY_URL = "bearerguard, RedisStore(url)"
 BY_CLIENT = "bearerguard, RedisStore(that client)"
 
@@ -97,9 +101,11 @@ def _measured(row: RedisRow, side: _Side, asked: Provider, rounds: int) -> Redis
     sent = {name: sent_to(side.url, partial(check, [token] * CHECKS_COUNTED)) for name, check in checks.items()}
     command = _yardstick(row, sent[BY_URL][0])
     others = {CLIENT: partial(side.client.execute_command, *command), WIRE: partial(side.over_wire, *command)}
+    contestants = {name: side.serve(_whatever_token(call)) for name, call in others.items()}
     if row.what == HIT:
-        others[SCRIPT] = partial(side.client.execute_command, *sent[BY_URL][0])
-    contestants = {**{name: side.serve(_whatever_token(call)) for name, call in others.items()}, **checks}
+        contestants[SCRIPT] = side.serve(_whatever_token(partial(side.client.execute_command, *sent[BY_URL][0])))
+        contestants[BY_HAND] = side.serve(partial(side.by_hand, _floor(asked, sent[BY_URL][0])))
+    contestants |= checks
     times = interleaved(contestants, rounds_of_one_token(token, rounds=rounds, block=_BLOCK))
     keys = len(command) - 1
     return RedisResult(row, f"{command[0]} of {keys} key{'s' * (keys > 1)}", _figures(times, sent))
@@ -113,6 +119,11 @@ def _checks(row: RedisRow, side: _Side, asked: Provider) -> dict[str, Serve]:
         name: side.serve(partial(side.verify, introspecting(asked, store=store, remember_tokens=remember)))
         for name, store in stores.items()
     }
+
+
+def _floor(asked: Provider, command: Sequence[str]) -> RedisFloor:
+    (kind,) = introspecting(asked).kinds
+    return RedisFloor(kind, asked.endpoint, command, OpaqueFloor(asked.ask, issuer=ISSUER, audience=AUDIENCE))
 
 
 def _figures(times: Mapping[str, Sequence[float]], sent: Mapping[str, Sequence[object]]) -> tuple[RedisFigures, ...]:
@@ -144,6 +155,7 @@ class _Side(Protocol):
 
     def verify(self, verifier: Verifier[OpaqueTokens], token: str) -> Any: ...
     def over_wire(self, *command: str) -> Any: ...
+    def by_hand(self, floor: RedisFloor, token: str) -> Any: ...
     def serve(self, call: Callable[[str], Any]) -> Serve: ...
     def close(self) -> None: ...
 
@@ -162,6 +174,9 @@ class _AsyncSide:
 
     def over_wire(self, *command: str) -> Awaitable[Any]:
         return self._wire.execute(*command, within=0.5)
+
+    async def by_hand(self, floor: RedisFloor, token: str) -> object:
+        return floor.claims(token, await self.client.execute_command(*floor.command(token)))
 
     def serve(self, call: Callable[[str], Awaitable[Any]]) -> Serve:
         return lambda tokens: self._runner.run(self._served(call, tokens))
@@ -192,6 +207,9 @@ class _BlockingSide:
 
     def over_wire(self, *command: str) -> object:
         return run_sync(self._wire.execute(*command, within=0.5))
+
+    def by_hand(self, floor: RedisFloor, token: str) -> object:
+        return floor.claims(token, self.client.execute_command(*floor.command(token)))
 
     def serve(self, call: Callable[[str], object]) -> Serve:
         def served(tokens: Sequence[str | None]) -> Served:

@@ -157,10 +157,12 @@ def check_each_time(claims: Claims, settings: ClaimSettings) -> None:
 
 def claim_text(values: Mapping[str, Any], source: TextSource) -> str | None:
     """The tenant or the user that the claims name, in its one spelling; InvalidToken where that is no text."""
-    if callable(source) and not isinstance(source, (str, ClaimText)):
-        value = _extracted(source, values)
+    if type(source) is str:
+        value = values.get(source)
+    elif isinstance(source, ClaimText):
+        value = values.get(source.claim)
     else:
-        value = values.get(source.claim if isinstance(source, ClaimText) else str(source))
+        value = _extracted(source, values) if callable(source) else values.get(str(source))
     if value is None or value == "":
         return None
     if not isinstance(value, str):
@@ -188,8 +190,9 @@ def claim_scopes(values: Mapping[str, Any], source: ScopeSource) -> frozenset[st
     if source is NO_SCOPES:
         return frozenset()
     if source is None:
-        return scope_set(values.get("scope" if "scope" in values else "scopes"))
-    return scope_set(values.get(source) if isinstance(source, str) else _extracted(source, values))
+        source = "scope" if "scope" in values else "scopes"
+    granted = values.get(source) if isinstance(source, str) else _extracted(source, values)
+    return scope_set(granted)
 
 
 def scope_set(granted: Any) -> frozenset[str]:
