@@ -6,7 +6,7 @@ import json
 import logging
 import re
 from collections.abc import Callable
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, fields
 from typing import Any
 
 import pytest
@@ -423,7 +423,8 @@ def test_warns_of_what_is_not_checked(
 def test_shows_no_secret() -> None:
     keys = SharedSecrets(SECRET, "another secret of thirty-two bytes")
     made = settings(keys=keys)
-    for shown in (repr(keys), str(keys), repr(made), str(made), repr(Verifier(made)), f"{vars(made)}"):
+    inside = str([getattr(made, field.name) for field in fields(made)])
+    for shown in (repr(keys), str(keys), repr(made), str(made), repr(Verifier(made)), inside):
         assert SECRET not in shown
         assert "another secret" not in shown
 

@@ -43,7 +43,7 @@ from .fields import (
 SHORTEST_SHARED_BYTES = 32
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True, weakref_slot=True)
 class OpaqueTokens:
     """Settings for opaque access tokens, which the provider is asked about (RFC 7662).
 

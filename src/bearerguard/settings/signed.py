@@ -29,7 +29,7 @@ from .fields import (
 )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True, weakref_slot=True)
 class SignedTokens:
     """Settings for signed tokens: session tokens and JWT access tokens.
 
