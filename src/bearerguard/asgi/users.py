@@ -59,11 +59,7 @@ def attach(scope: Scope, verdict: Verdict | None) -> None:
     if verdict is None:
         scope.update(bearerguard=None, user=Nobody(), auth=AuthCredentials())
         return
-    if not isinstance(verdict.companion, _SignedIn):
+    if verdict.companion is None:
         claims = verdict.claims
-        verdict.companion = _SignedIn(bearerguard=claims, user=VerifiedUser(claims), auth=Granted(claims))
+        verdict.companion = {"bearerguard": claims, "user": VerifiedUser(claims), "auth": Granted(claims)}
     scope.update(verdict.companion)
-
-
-class _SignedIn(dict[str, object]):
-    """What Starlette hears of a token; the same for all requests that bring it, for nothing of it can be changed."""

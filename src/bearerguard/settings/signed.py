@@ -82,6 +82,9 @@ class SignedTokens:
     vouched_by: str = field(init=False, repr=False)
     """The authority, else the issuer where that is one plain value, else the name."""
 
+    horizon: float | None = field(init=False, repr=False)
+    """How long a token of this kind can live at most, where that is known."""
+
     def __post_init__(self) -> None:
         self._normalise()
         check_name(self.name)
@@ -106,16 +109,9 @@ class SignedTokens:
         put(self, "rules", checked_rules(self.rules))
         put(self, "ahead", self.leeway if self.iat_leeway is None else self.iat_leeway)
         put(self, "vouched_by", self.authority or (self.issuer if isinstance(self.issuer, str) else self.name))
+        put(self, "horizon", _horizon(self))
         put(self, "refusal_headers", checked_headers(self.refusal_headers))
         put(self, "sample", checked_sample(self.sample))
-
-    @property
-    def horizon(self) -> float | None:
-        """How long a token of this kind can live at most, where that is known."""
-        if "exp" not in self.required:
-            return self.max_age
-        known = self.max_lifetime if self.max_lifetime is not None else self.assumed_lifetime
-        return known if known is not None else self.max_age
 
     @property
     def unchecked(self) -> tuple[str, ...]:
@@ -129,6 +125,13 @@ class SignedTokens:
     def normalised_user(self, user: str) -> str:
         """`user` as these settings spell it; SettingsError where their tokens name none."""
         return normalised("user", self.user, user, self.name)
+
+
+def _horizon(settings: SignedTokens) -> float | None:
+    if "exp" not in settings.required:
+        return settings.max_age
+    known = settings.max_lifetime if settings.max_lifetime is not None else settings.assumed_lifetime
+    return known if known is not None else settings.max_age
 
 
 def _check_keys(settings: SignedTokens) -> None:
