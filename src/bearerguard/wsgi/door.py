@@ -56,6 +56,8 @@ class BearerMiddleware(Boundary):
             verifier, exempt=exempt, optional=optional, realm=realm, preflight=preflight, resource=resource
         )
         self._page = self._doorway.page
+        self._takes_bearer_alone = self._doorway.takes_bearer_alone
+        self._longest_bearer = self._doorway.longest_bearer
         self._verification = self._doorway.verification
         self._bearer_route = self._doorway.bearer_route
         self._connections = verifier.connections
@@ -92,11 +94,9 @@ class BearerMiddleware(Boundary):
     def _bearer(self, environ: WSGIEnvironment) -> bytes | None:
         """What follows "Bearer " in the one Authorization header of a request, where nothing else could count."""
         sent: str = environ.get("HTTP_AUTHORIZATION", "")
-        if sent[:7] != "Bearer " or sent[7:8] == " " or len(sent) > self._doorway.longest_bearer:
+        if sent[:7] != "Bearer " or sent[7:8] == " " or len(sent) > self._longest_bearer:
             return None
-        if not self._doorway.takes_bearer_alone:
-            return None
-        return sent[7:].encode("latin-1", "replace")
+        return sent[7:].encode("latin-1", "replace") if self._takes_bearer_alone else None
 
     def _judged(self, environ: WSGIEnvironment) -> tuple[Presented | None, Verdict | None]:
         """The token of a request and the verdict on it; nothing of either for a request that passes as nobody."""
