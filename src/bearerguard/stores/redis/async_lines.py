@@ -16,6 +16,7 @@ from redis.backoff import NoBackoff
 from .abrupt import ABRUPT_CONNECTIONS, bury, is_quiet, shut
 from .address import Kind
 from .failures import command_failure
+from .parsers import ASYNC_READING
 from .places import FRESH_SECONDS, Arguments, Finder
 from .server import QUESTION, ServerWatch
 from .wire import GUIDE_SECONDS, MOST_CONNECTIONS, SILENCE_SECONDS, packed
@@ -211,6 +212,7 @@ _BOUNDS: Mapping[str, Any] = {
     "socket_connect_timeout": SILENCE_SECONDS,
     "retry": Retry(NoBackoff(), 0),
     "protocol": 2,
+    **ASYNC_READING,
 }
 
 

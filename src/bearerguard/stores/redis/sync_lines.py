@@ -16,6 +16,7 @@ from ...core.ports import run_sync
 from .address import Kind
 from .bounded import BOUNDED_CONNECTIONS, Bounded
 from .failures import command_failure
+from .parsers import SYNC_READING
 from .places import FRESH_SECONDS, Arguments, Ask, Finder
 from .server import QUESTION, ServerWatch
 from .wire import GUIDE_SECONDS, MOST_CONNECTIONS, SILENCE_SECONDS, packed
@@ -205,6 +206,7 @@ _BOUNDS: Mapping[str, Any] = {
     "socket_connect_timeout": SILENCE_SECONDS,
     "retry": Retry(NoBackoff(), 0),
     "protocol": 2,
+    **SYNC_READING,
 }
 
 
