@@ -60,6 +60,6 @@ def attach(scope: Scope, verdict: Verdict | None) -> None:
         scope.update(bearerguard=None, user=Nobody(), auth=AuthCredentials())
         return
     if verdict.companion is None:
-        claims = verdict.claims
-        verdict.companion = {"bearerguard": claims, "user": VerifiedUser(claims), "auth": Granted(claims)}
-    scope.update(verdict.companion)
+        verdict.companion = VerifiedUser(verdict.claims), Granted(verdict.claims)
+    scope["bearerguard"] = verdict.claims
+    scope["user"], scope["auth"] = verdict.companion

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, TypeAlias
 
 from ..claims import Claims
@@ -26,8 +26,8 @@ class Verdict:
     __slots__ = ("claims", "companion", "dies_at", "epoch", "seen_before")
 
     def __init__(self, claims: Claims, dies_at: float, epoch: str | None = None, *, seen_before: bool = False) -> None:
-        self.companion: Mapping[str, object] | None = None
-        """What a door makes of these claims once, and hands to every request that brings the token."""
+        self.companion: tuple[object, object] | None = None
+        """The user and the grants that a door makes of these claims once, for all requests that bring the token."""
         self.claims: Claims = claims
         self.dies_at: float = dies_at
         self.epoch: str | None = epoch

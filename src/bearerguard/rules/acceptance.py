@@ -157,12 +157,12 @@ def check_each_time(claims: Claims, settings: ClaimSettings) -> None:
 
 def claim_text(values: Mapping[str, Any], source: TextSource) -> str | None:
     """The tenant or the user that the claims name, in its one spelling; InvalidToken where that is no text."""
-    if type(source) is str:
+    if isinstance(source, str):
         value = values.get(source)
     elif isinstance(source, ClaimText):
         value = values.get(source.claim)
     else:
-        value = _extracted(source, values) if callable(source) else values.get(str(source))
+        value = None if source is None else _extracted(source, values)
     if value is None or value == "":
         return None
     if not isinstance(value, str):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from ...core.ports import ReplyLost, Spent, StorePolicy, run_sync
 from ...errors import StoreUnavailable
@@ -150,9 +149,9 @@ class AsyncRedisPort(RedisPort):
         self._gathered = Gathered(super().read)
         self._entries = RedisEntries(RedisCommands(NarrowWire(wire), layout=layout, breaker=breaker))
 
-    def read(self, names: Sequence[str], *, within: float) -> Coroutine[Any, Any, Sequence[str | None]]:
+    async def read(self, names: Sequence[str], *, within: float) -> Sequence[str | None]:
         """The values of `names`, read together with what other tasks ask for at the same moment."""
-        return self._gathered.read(names, within=within)
+        return await self._gathered.read(names, within=within)
 
     async def aclose(self) -> None:
         """Close the connections; the next use opens new ones."""
