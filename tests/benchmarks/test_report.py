@@ -89,7 +89,7 @@ def in_flight(row: InFlightRow, times_cheaper: float, commands: int) -> InFlight
         pytest.param(TASKS, 5.0, 1, [True, True], id="both"),
         pytest.param(TASKS, 3.9, 1, [False, True], id="too dear"),
         pytest.param(TASKS, 5.0, 2, [True, False], id="two batches"),
-        pytest.param(THREADS, 0.5, 50, [], id="threads share no batch"),
+        pytest.param(THREADS, 0.5, 50, [], id="threads have no goal"),
     ],
 )
 def test_checks_in_flight_are_judged_by_their_price_and_their_commands(

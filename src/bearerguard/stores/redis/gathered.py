@@ -11,8 +11,11 @@ from .wire import SILENCE_SECONDS
 
 MOST_TOGETHER = 256
 
-Outcome = Mapping[str, str | None] | StoreUnavailable | None
-"""What a batch brought; nothing for a caller who was alone in it and asks himself."""
+Brought = Mapping[str, str | None] | StoreUnavailable
+"""What a read brought all who share it."""
+
+Outcome = Brought | None
+"""What a batch brought; nothing for a caller who asks himself."""
 
 
 class Read(Protocol):
@@ -21,6 +24,21 @@ class Read(Protocol):
     async def __call__(self, names: Sequence[str], *, within: float) -> Sequence[str | None]:
         """Their values."""
         ...
+
+
+async def outcome_of(read: Read, names: Sequence[str], *, within: float) -> Brought:
+    """What one read brings, for several who share it."""
+    try:
+        return dict(zip(names, await read(names, within=within), strict=True))
+    except StoreUnavailable as error:
+        return error
+
+
+def taken(brought: Brought, names: Sequence[str]) -> Sequence[str | None]:
+    """The share of one caller; a failure is raised as one of his own."""
+    if isinstance(brought, StoreUnavailable):
+        raise StoreUnavailable(brought.reason) from brought.__cause__
+    return [brought[name] for name in names]
 
 
 class Gathered:
@@ -42,9 +60,7 @@ class Gathered:
         outcome = await self._seat(names, within)
         if outcome is None:
             return await self._read(names, within=within)
-        if isinstance(outcome, StoreUnavailable):
-            raise StoreUnavailable(outcome.reason) from outcome.__cause__
-        return [outcome[name] for name in names]
+        return taken(outcome, names)
 
     async def aclose(self) -> None:
         """Let what is under way come in."""
@@ -75,10 +91,7 @@ class Gathered:
     async def _travel(self, batch: _Batch) -> None:
         outcome: Outcome = StoreUnavailable()
         try:
-            names = tuple(batch.names)
-            outcome = dict(zip(names, await self._read(names, within=batch.within), strict=True))
-        except StoreUnavailable as error:
-            outcome = error
+            outcome = await outcome_of(self._read, tuple(batch.names), within=batch.within)
         finally:
             batch.arrive(outcome)
 

@@ -14,6 +14,7 @@ from ..layout import KeyLayout
 from .commands import RedisCommands, store_error, text_of, texts_of
 from .entries import RedisEntries
 from .gathered import Gathered
+from .gathered_threads import GatheredThreads
 from .narrow import NarrowWire
 from .replica import DenylistReplica
 from .scripts import FOUND_EPOCH, RAISE_MARK, SPEND
@@ -167,6 +168,22 @@ class AsyncRedisPort(RedisPort):
 
 class SyncRedisPort(RedisPort):
     """The port of one process, over a wire that never suspends."""
+
+    def __init__(
+        self,
+        wire: Wire,
+        *,
+        layout: KeyLayout,
+        breaker: Breaker,
+        policy: StorePolicy = _USUAL,
+        replica: DenylistReplica | None = None,
+    ) -> None:
+        super().__init__(wire, layout=layout, breaker=breaker, policy=policy, replica=replica)
+        self._gathered = GatheredThreads(super().read)
+
+    def read(self, names: Sequence[str], *, within: float) -> Coroutine[Any, Any, Sequence[str | None]]:
+        """The values of `names`, read together with what other threads ask for while the connections are busy."""
+        return self._gathered.read(names, within=within)
 
     def close(self) -> None:
         """Close the connections; the next use opens new ones."""
