@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
 from typing import Any
 
 import pytest
@@ -521,7 +520,7 @@ def test_threads_that_wait_for_redis_share_a_command(pool: ThreadPoolExecutor) -
 
     with scripted_redis(answer) as server:
         port = RedisStore(server.url).sync_port()
-        gathered = GatheredThreads(partial(RedisPort.read, port), patience=LONG)
+        gathered = GatheredThreads(port._read_alone, patience=LONG)
 
         def read(number: int) -> Sequence[str | None]:
             return run_sync(gathered.read((str(number),), within=LONG))

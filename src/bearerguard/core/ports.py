@@ -144,7 +144,7 @@ class Store(Protocol):
     async def get_ready(self, *, within: float) -> None:
         """Meet the store, so that what is wrong with it is heard of before the first request."""
 
-    async def read(self, names: Sequence[str], *, within: float) -> Sequence[str | None]:
+    def read(self, names: Sequence[str], *, within: float) -> Coroutine[Any, Any, Sequence[str | None]]:
         """The values of `names`, in one round trip; None for a name that is absent."""
         ...
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any, Protocol
 
 from ...errors import StoreUnavailable
 from .wire import SILENCE_SECONDS
@@ -21,7 +21,7 @@ Outcome = Brought | None
 class Read(Protocol):
     """One read of several names."""
 
-    async def __call__(self, names: Sequence[str], *, within: float) -> Sequence[str | None]:
+    def __call__(self, names: Sequence[str], *, within: float) -> Coroutine[Any, Any, Sequence[str | None]]:
         """Their values."""
         ...
 

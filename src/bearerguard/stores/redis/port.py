@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
 from ...core.ports import ReplyLost, Spent, StorePolicy, run_sync
 from ...errors import StoreUnavailable
@@ -13,7 +14,7 @@ from ..breaker import Breaker
 from ..layout import KeyLayout
 from .commands import RedisCommands, store_error, text_of, texts_of
 from .entries import RedisEntries
-from .gathered import Gathered
+from .gathered import Gathered, Read
 from .gathered_threads import GatheredThreads
 from .narrow import NarrowWire
 from .replica import DenylistReplica
@@ -52,6 +53,7 @@ class RedisPort:
         self._commands = RedisCommands(wire, layout=layout, breaker=breaker, monotonic=monotonic)
         self._key = layout.key
         self._entries = RedisEntries(self._commands)
+        self._read: Read = self._read_alone
 
     @property
     def keeps_epoch(self) -> bool:
@@ -85,8 +87,11 @@ class RedisPort:
         except WireError as error:
             raise store_error(error) from error
 
-    async def read(self, names: Sequence[str], *, within: float) -> Sequence[str | None]:
-        """The values of `names`; a key of another type than string counts as absent."""
+    def read(self, names: Sequence[str], *, within: float) -> Coroutine[Any, Any, Sequence[str | None]]:
+        """The values of `names`, read together with what others ask for; a key that is no string counts as absent."""
+        return self._read(names, within=within)
+
+    async def _read_alone(self, names: Sequence[str], *, within: float) -> Sequence[str | None]:
         if not names:
             return ()
         try:
@@ -147,12 +152,9 @@ class AsyncRedisPort(RedisPort):
     ) -> None:
         super().__init__(wire, layout=layout, breaker=breaker, policy=policy, replica=replica)
         self._loop_wire = wire
-        self._gathered = Gathered(super().read)
+        self._gathered = Gathered(self._read_alone)
+        self._read = self._gathered.read
         self._entries = RedisEntries(RedisCommands(NarrowWire(wire), layout=layout, breaker=breaker))
-
-    async def read(self, names: Sequence[str], *, within: float) -> Sequence[str | None]:
-        """The values of `names`, read together with what other tasks ask for at the same moment."""
-        return await self._gathered.read(names, within=within)
 
     async def aclose(self) -> None:
         """Close the connections; the next use opens new ones."""
@@ -179,11 +181,7 @@ class SyncRedisPort(RedisPort):
         replica: DenylistReplica | None = None,
     ) -> None:
         super().__init__(wire, layout=layout, breaker=breaker, policy=policy, replica=replica)
-        self._gathered = GatheredThreads(super().read)
-
-    def read(self, names: Sequence[str], *, within: float) -> Coroutine[Any, Any, Sequence[str | None]]:
-        """The values of `names`, read together with what other threads ask for while the connections are busy."""
-        return self._gathered.read(names, within=within)
+        self._read = GatheredThreads(self._read_alone).read
 
     def close(self) -> None:
         """Close the connections; the next use opens new ones."""
