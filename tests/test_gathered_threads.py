@@ -529,7 +529,8 @@ def test_threads_that_wait_for_redis_share_a_command(pool: ThreadPoolExecutor) -
         until(lambda: gathered.waiting == 50 - MOST_UNDER_WAY)
         may_answer.set()
         assert [reader.result(LONG) for reader in readers] == [[str(number)] for number in range(50)]
-        assert len(server.commands) == MOST_UNDER_WAY + 1
+        # Each of those who come back lets one go on, and whoever leaves first takes all along who stand in line.
+        assert len(server.commands) <= 2 * MOST_UNDER_WAY
         port.close()
 
 
