@@ -82,8 +82,12 @@ class told_if_unavailable:
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, Unavailable):
-            elapsed = time.monotonic() - self._started
-            tell(StoreFailed(component=self._component, error=error_class(error), elapsed=elapsed))
+            tell_failure(self._component, error, since=self._started)
+
+
+def tell_failure(component: str, error: Unavailable, *, since: float) -> None:
+    """Tell that a component failed, which was asked at that moment of the monotonic clock."""
+    tell(StoreFailed(component=component, error=error_class(error), elapsed=time.monotonic() - since))
 
 
 def _change(change: Callable[[tuple[Sink, ...]], tuple[Sink, ...]]) -> tuple[Sink, ...]:

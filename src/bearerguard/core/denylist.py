@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, NamedTuple, Protocol
 
-from ..errors import StoreUnavailable, TokenReplayed
+from ..errors import StoreUnavailable, TokenReplayed, Unavailable
 from ..events import StoreForgot, StoreMetEmpty
 from ..rules.epochs import (
     EPOCH_NAME,
@@ -22,7 +22,7 @@ from ..rules.epochs import (
     tells_of_a_loss_before,
 )
 from ..rules.revocation import check_marks, keep_seconds, spent_name, spent_nonce
-from ..sinks import tell, told_if_unavailable
+from ..sinks import tell, tell_failure, told_if_unavailable
 from .ports import Entries, Recollection, ReplyLost, Spent, Store
 
 STORE_SECONDS = 0.5
@@ -127,9 +127,10 @@ class Revocations:
         if not store.keeps_epoch:
             _are_clear(token, await store.read(token.names, within=STORE_SECONDS))
             return None
-        with told_if_unavailable("store"):
+        started = time.monotonic()
+        try:
             if reading is None:
-                before, memory_before, started = self._last_epoch, self._memory, time.monotonic()
+                before, memory_before = self._last_epoch, self._memory
                 raw, *marks = await store.read((EPOCH_NAME, *token.names), within=STORE_SECONDS)
                 reading = Reading(before, memory_before, started, Recollection(raw, marks=marks), store.memory)
             raw = reading.recollection.epoch
@@ -137,6 +138,9 @@ class Revocations:
                 raw = await self._standing_epoch(reading, store)
             self._check_epoch(epoch(raw), token, store)
             _are_clear(token, reading.recollection.marks)
+        except Unavailable as error:
+            tell_failure("store", error, since=started)
+            raise
         return raw
 
     def _check_epoch(self, present: Epoch | None, token: Subject, store: Store) -> None:
