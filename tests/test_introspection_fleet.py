@@ -119,7 +119,8 @@ def test_asks_once_for_500_requests_in_four_processes_as_a_rule(fleet: Fleet, to
 
 def test_refuses_everywhere_what_one_process_revoked(fleet: Fleet, town: Town) -> None:
     ask = Ask("/anything", [bearer(fresh("good"))])
-    assert set(statuses_of(fleet.all_asked(ask))) == {200}
+    # Four processes that connect at once, on a machine that is busy with other tests, may be late the first time.
+    assert eventually(lambda: set(statuses_of(fleet.all_asked(ask))) == {200})
     assert statuses_of(fleet.asked(Ask("/revoke", ask.headers, "POST"), 1)) == {200: 1}
     assert set(statuses_of(fleet.all_asked(ask))) == {401}
     assert set(statuses_of(fleet.asked(Ask("/anything", [bearer(fresh("good"))]), 10))) == {200}
