@@ -88,9 +88,8 @@ class BearerMiddleware(Boundary):
                 token, verdict = await self._judged(scope)
             else:
                 digest, ports = sha256(bearer).digest(), self._connections.of_this_loop()
-                verdict = self._verification.recalled(digest, self._bearer_route, ports) or await self._doorway.judged(
-                    bearer, digest, ports
-                )
+                verdict = self._verification.recalled(digest, self._bearer_route, ports)
+                verdict = verdict or await self._doorway.judged(bearer, digest, ports)
         except (AuthError, Unavailable) as error:
             fault = error if bearer is None else self._doorway.blamed(error, AsgiHead(scope))
             await self._refuse(fault, scope, send)

@@ -53,7 +53,7 @@ class RedisPort:
         self._commands = RedisCommands(wire, layout=layout, breaker=breaker, monotonic=monotonic)
         self._key = layout.key
         self._entries = RedisEntries(self._commands)
-        self._read: Read = self._read_alone
+        self._read: Read = self._gathering()
 
     @property
     def keeps_epoch(self) -> bool:
@@ -90,6 +90,10 @@ class RedisPort:
     def read(self, names: Sequence[str], *, within: float) -> Coroutine[Any, Any, Sequence[str | None]]:
         """The values of `names`, read together with what others ask for; a key that is no string counts as absent."""
         return self._read(names, within=within)
+
+    def _gathering(self) -> Read:
+        """How reads are shared with others; not at all, where nobody else is around."""
+        return self._read_alone
 
     async def _read_alone(self, names: Sequence[str], *, within: float) -> Sequence[str | None]:
         if not names:
@@ -171,17 +175,8 @@ class AsyncRedisPort(RedisPort):
 class SyncRedisPort(RedisPort):
     """The port of one process, over a wire that never suspends."""
 
-    def __init__(
-        self,
-        wire: Wire,
-        *,
-        layout: KeyLayout,
-        breaker: Breaker,
-        policy: StorePolicy = _USUAL,
-        replica: DenylistReplica | None = None,
-    ) -> None:
-        super().__init__(wire, layout=layout, breaker=breaker, policy=policy, replica=replica)
-        self._read = GatheredThreads(self._read_alone).read
+    def _gathering(self) -> Read:
+        return GatheredThreads(self._read_alone).read
 
     def close(self) -> None:
         """Close the connections; the next use opens new ones."""
