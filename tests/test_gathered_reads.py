@@ -40,7 +40,7 @@ class Slow:
         number = len(self.asked)
         await self.go_on.wait()
         if self.fails:
-            raise StoreUnavailable("store_unreadable") from TimeoutError("scripted")
+            raise StoreUnavailable("store_evicts") from TimeoutError("scripted")
         return [f"{name} of read {number}" for name in names]
 
 
@@ -94,9 +94,7 @@ async def test_each_caller_gets_a_failure_of_his_own() -> None:
     slow.go_on.set()
     gathered = Gathered(slow)
     ends = await asyncio.gather(*(gathered.read(("d:1",), within=WITHIN) for _ in range(3)), return_exceptions=True)
-    assert [(type(end), str(getattr(end, "reason", ""))) for end in ends] == [
-        (StoreUnavailable, "store_unreadable")
-    ] * 3
+    assert [(type(end), str(getattr(end, "reason", ""))) for end in ends] == [(StoreUnavailable, "store_evicts")] * 3
     assert len({id(end) for end in ends}) == 3
     assert all(isinstance(end, BaseException) and isinstance(end.__cause__, TimeoutError) for end in ends)
 
@@ -144,3 +142,23 @@ async def test_redis_is_asked_once(redis_server: RedisServer, at_once: int) -> N
     assert [list(answer) for answer in answers] == [[None] * 4] * at_once
     assert redis_server.cli("INFO", "commandstats")["cmdstat_mget"]["calls"] == 1
     await port.aclose()
+
+
+@in_a_loop
+async def test_what_is_unreadable_for_one_is_not_for_the_others() -> None:
+    asked: list[tuple[Sequence[str], float]] = []
+
+    async def read(names: Sequence[str], *, within: float) -> Sequence[str | None]:
+        asked.append((names, within))
+        await asyncio.sleep(0)
+        if "spoilt" in names:
+            raise StoreUnavailable("store_unreadable")
+        return list(names)
+
+    gathered = Gathered(read)
+    readers = [gathered.read((name,), within=WITHIN) for name in ("one", "spoilt", "two")]
+    outcomes = await asyncio.gather(*readers, return_exceptions=True)
+    assert [outcomes[0], outcomes[2]] == [["one"], ["two"]]
+    assert isinstance(outcomes[1], StoreUnavailable)
+    assert [names for names, _ in asked] == [("one", "spoilt", "two"), ("one",), ("spoilt",), ("two",)]
+    assert all(within < WITHIN for _, within in asked[1:])

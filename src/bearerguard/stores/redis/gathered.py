@@ -41,6 +41,11 @@ def taken(brought: Brought, names: Sequence[str]) -> Sequence[str | None]:
     return [brought[name] for name in names]
 
 
+def is_of_one(outcome: Outcome) -> bool:
+    """Whether a failure may be that of one alone: what only he asks for is unreadable."""
+    return isinstance(outcome, StoreUnavailable) and outcome.reason == "store_unreadable"
+
+
 class Gathered:
     """Gathers the reads of one event loop.
 
@@ -57,9 +62,12 @@ class Gathered:
         """The values of `names`. Who has little time left asks alone, for a batch has the time of its first caller."""
         if within < SILENCE_SECONDS or not names:
             return await self._read(names, within=within)
-        outcome = await self._seat(names, within)
+        batch, seat = self._seat(names, within)
+        outcome = await seat
         if outcome is None:
             return await self._read(names, within=within)
+        if is_of_one(outcome):
+            return await self._read(names, within=within - (asyncio.get_running_loop().time() - batch.began))
         return taken(outcome, names)
 
     async def aclose(self) -> None:
@@ -67,16 +75,16 @@ class Gathered:
         if self._under_way:
             await asyncio.wait(self._under_way)
 
-    def _seat(self, names: Sequence[str], within: float) -> asyncio.Future[Outcome]:
+    def _seat(self, names: Sequence[str], within: float) -> tuple[_Batch, asyncio.Future[Outcome]]:
         loop = asyncio.get_running_loop()
         batch = self._boarding
         if batch is None or len(batch.seats) >= MOST_TOGETHER:
-            batch = self._boarding = _Batch(within)
+            batch = self._boarding = _Batch(within, loop.time())
             loop.call_soon(self._depart, batch)
         seat: asyncio.Future[Outcome] = loop.create_future()
         batch.seats.append(seat)
         batch.names.update(dict.fromkeys(names))
-        return seat
+        return batch, seat
 
     def _depart(self, batch: _Batch) -> None:
         if self._boarding is batch:
@@ -99,10 +107,11 @@ class Gathered:
 class _Batch:
     """Who waits for one read, and for what."""
 
-    __slots__ = ("names", "seats", "within")
+    __slots__ = ("began", "names", "seats", "within")
 
-    def __init__(self, within: float) -> None:
+    def __init__(self, within: float, began: float) -> None:
         self.within = within
+        self.began = began
         self.names: dict[str, None] = {}
         self.seats: list[asyncio.Future[Outcome]] = []
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ...errors import StoreUnavailable
 from ..forks import tell_after_fork
 from .departures import LEADING, SERVED, Departures, Seat
-from .gathered import Outcome, Read, outcome_of, taken
+from .gathered import Outcome, Read, is_of_one, outcome_of, taken
 from .wire import SILENCE_SECONDS, Crowded, ReplyNotAwaited
 
 MOST_UNDER_WAY = 4
@@ -86,15 +86,13 @@ class GatheredThreads:
         self._departures.depart(seat)
         names = dict.fromkeys([name for one in (seat, *seat.party) for name in one.names])
         outcome: Outcome = await outcome_of(self._read, tuple(names), within=left)
-        if seat.party and _is_of_one(outcome):
+        if seat.party and (is_of_one(outcome) or _was_too_late(outcome)):
             outcome = None
         for one in seat.party:
             one.arrive(outcome)
         return outcome
 
 
-def _is_of_one(outcome: Outcome) -> bool:
-    """Whether a failure may be that of one alone: only what he asks is unreadable, or his time was over too soon."""
-    if not isinstance(outcome, StoreUnavailable):
-        return False
-    return outcome.reason == "store_unreadable" or isinstance(outcome.__cause__, (Crowded, ReplyNotAwaited))
+def _was_too_late(outcome: Outcome) -> bool:
+    """Whether a read failed because its caller had too little time left; others may have more."""
+    return isinstance(outcome, StoreUnavailable) and isinstance(outcome.__cause__, (Crowded, ReplyNotAwaited))
