@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gc
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from statistics import median
 
@@ -106,16 +107,25 @@ def interleaved(contestants: Mapping[str, Serve], rounds: Iterable[Sequence[str]
     """
     order = list(contestants)
     times: dict[str, list[float]] = {name: [] for name in contestants}
-    gc.collect()
-    gc.freeze()
-    try:
+    with _all_there_is_frozen():
         for tokens in rounds:
             random.shuffle(order)
             for name in order:
                 times[name].append(_block(name, contestants[name], tokens))
-    finally:
-        gc.unfreeze()
     return times
+
+
+@contextmanager
+def _all_there_is_frozen() -> Iterator[None]:
+    """Keep the collector from what is there already; what a test run has frozen before stays so."""
+    is_frozen = gc.get_freeze_count() > 0
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        if not is_frozen:
+            gc.unfreeze()
 
 
 def _block(name: str, serve: Serve, tokens: Sequence[str]) -> float:

@@ -48,9 +48,18 @@ class Module:
                 return [str(name) for name in ast.literal_eval(node.value)]
         return [name for name in self._nodes if not name.startswith("_")]
 
-    def written(self, node: ast.AST) -> str:
+    def written(self, node: ast.stmt | ast.expr) -> str:
         """The words in which something is written, on one line."""
-        return " ".join((ast.get_source_segment(self.text, node) or "").split())
+        first, last = node.lineno - 1, node.end_lineno
+        lines = self._lines[first:last]
+        lines[-1] = lines[-1][: node.end_col_offset]
+        lines[0] = lines[0][node.col_offset :]
+        return " ".join(b"".join(lines).decode().split())
+
+    @cached_property
+    def _lines(self) -> list[bytes]:
+        """In bytes, for so are columns counted."""
+        return self.text.encode().splitlines(keepends=True)
 
     def found(self, name: str) -> Found | None:
         """What `name` means in this module, wherever in the package it is made."""
