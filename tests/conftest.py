@@ -73,7 +73,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """What has been collected stays to the end; Python need not look through it again with every collection."""
+    keep_what_is_there()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_old_is_looked_through() -> Iterator[None]:
+    """What a file leaves, such as the reports of its tests, stays to the end, like all that was collected."""
+    yield
+    keep_what_is_there()
+
+
+def keep_what_is_there() -> None:
+    """Let Python not look through it again with every collection of garbage, which holds up whoever is timed."""
     gc.collect()
     gc.freeze()
 

@@ -262,7 +262,7 @@ class ScriptedProvider:
         self._unasked = unasked
         self._plays: dict[str, Play] = {}
         self._tls = serving_tls() if tls else None
-        self._at_once = 0
+        self._unanswered: list[socket.socket] = []
         self._changed = threading.Condition()
         self._live: set[socket.socket] = set()
         self._serving: list[threading.Thread] = []
@@ -377,21 +377,31 @@ class ScriptedProvider:
     def _answer(self, request: Request, connection: socket.socket) -> None:
         line = Line(request, connection, self._closing)
         with line.is_unanswered as counted:
-            counted.enter_context(self._counted(request))
+            counted.enter_context(self._counted(request, connection))
             self._plays.get(request.path, self._default)(line)
 
     @contextmanager
-    def _counted(self, request: Request) -> Generator[None]:
+    def _counted(self, request: Request, connection: socket.socket) -> Generator[None]:
         with self._changed:
             self.requests.append(request)
-            self._at_once += 1
-            self.most_at_once = max(self.most_at_once, self._at_once)
+            self._unanswered.append(connection)
+            self.most_at_once = max(self.most_at_once, sum(map(_is_open, self._unanswered)))
             self._changed.notify_all()
         try:
             yield
         finally:
             with self._changed:
-                self._at_once -= 1
+                self._unanswered.remove(connection)
+
+
+def _is_open(connection: socket.socket) -> bool:
+    """Whether the other side has not hung up yet, which the thread that serves it may only learn later."""
+    try:
+        return bool(socket.socket.recv(connection, 1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
 
 
 def _thread(work: Callable[..., None], *arguments: object) -> threading.Thread:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import itertools
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -20,6 +19,7 @@ import bearerguard.asgi
 import bearerguard.wsgi
 from bearerguard import MemoryStore, Verifier, single_use
 from tests.doors import Answer, Ask, answer_of_asgi, ask_wsgi, bearer
+from tests.heartbeats import heartbeat
 from tests.houses import settings, token
 from tests.servers import RedisServer
 
@@ -93,25 +93,6 @@ def test_answers_a_thousand_at_once_over_few_connections(redis_server: RedisServ
     run(story, Verifier(settings(), store=redis_server.url))
 
 
-@contextlib.asynccontextmanager
-async def longest_block() -> AsyncIterator[list[float]]:
-    """For how long the loop was held up at the most, told when this ends."""
-    blocks, beats = list[float](), asyncio.get_running_loop().time
-
-    async def beat() -> None:
-        while True:
-            before = beats()
-            await asyncio.sleep(0.001)
-            blocks.append(beats() - before)
-
-    heart = asyncio.create_task(beat())
-    try:
-        yield blocks
-    finally:
-        heart.cancel()
-        blocks[:] = [max(blocks)]
-
-
 @pytest.mark.timed
 @pytest.mark.parametrize("state", ["well", "frozen"])
 def test_holds_the_loop_up_for_nobody(own_redis_server: RedisServer, state: str) -> None:
@@ -123,16 +104,16 @@ def test_holds_the_loop_up_for_nobody(own_redis_server: RedisServer, state: str)
         if state == "frozen":
             own_redis_server.freeze()
         started = time.monotonic()
-        async with longest_block() as block:
+        async with heartbeat() as behind_door:
             answers = await asyncio.gather(*(answer_of_asgi(door, ask) for ask in many))
         seconds = time.monotonic() - started
-        async with longest_block() as block_of_app:
+        async with heartbeat() as of_app:
             await asyncio.gather(*(answer_of_asgi(hello, ask) for ask in many))
         own_redis_server.thaw()
         assert_bounded(answers)
         assert state == "well" or {answer.status for answer in answers} == {503}
         assert connections_to(own_redis_server) <= MOST_CONNECTIONS
-        assert block[0] < block_of_app[0] + BUSY * MOST_BLOCKED_SECONDS
+        assert behind_door.longest < of_app.longest + BUSY * MOST_BLOCKED_SECONDS
         assert seconds < BUSY * (DEADLINE_SECONDS + MOST_BLOCKED_SECONDS)
         assert await is_well(door)
 

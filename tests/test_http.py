@@ -26,6 +26,7 @@ from bearerguard.io.http import GATE_SECONDS, MOST_AT_ONCE, MOST_BODY_BYTES, MOS
 from bearerguard.io.http_async import AsyncFetch
 from bearerguard.io.http_sync import SyncFetch
 from tests.forking import in_a_child
+from tests.heartbeats import heartbeat
 from tests.scripted_provider import (
     Line,
     Play,
@@ -542,28 +543,15 @@ def test_keeps_the_loop_free_while_1000_calls_wait(provider: ScriptedProvider) -
     async def story() -> tuple[list[Outcome], float]:
         fetch = AsyncFetch()
         await fetch.send(HttpRequest(provider.url()), within=2)
-        pulse = asyncio.ensure_future(_longest_block())
-        outcomes = await asyncio.gather(*(_outcome(fetch, HttpRequest(provider.url()), 2) for _ in range(1000)))
-        pulse.cancel()
-        longest = await pulse
+        async with heartbeat() as seen:
+            outcomes = await asyncio.gather(*(_outcome(fetch, HttpRequest(provider.url()), 2) for _ in range(1000)))
         await fetch.aclose()
-        return outcomes, longest
+        return outcomes, seen.longest
 
     outcomes, longest = asyncio.run(story())
     assert sum(outcome.answer is not None for outcome in outcomes) >= MOST_AT_ONCE
     assert provider.most_at_once <= MOST_AT_ONCE
     assert longest < 0.1
-
-
-async def _longest_block() -> float:
-    """The longest that the loop's thread itself worked between two turns; the provider's threads do not count."""
-    longest = 0.0
-    with contextlib.suppress(asyncio.CancelledError):
-        while True:
-            began = time.thread_time()
-            await asyncio.sleep(0)
-            longest = max(longest, time.thread_time() - began)
-    return longest
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")

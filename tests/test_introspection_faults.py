@@ -30,6 +30,7 @@ import bearerguard.asgi
 import bearerguard.wsgi
 from bearerguard import OpaqueTokens, Verifier
 from tests.doors import Answer, Ask, WsgiApp, answer_of_asgi, ask_server, bearer, environ_of, run_wsgi
+from tests.heartbeats import heartbeat
 from tests.hostile import Clock
 from tests.introspecting import CLIENT_ID, CLIENT_SECRET, ENDPOINT, fresh
 from tests.opaque_houses import FarProvider, Place, Registrar, raw_jti
@@ -640,19 +641,6 @@ class Flood:
         self.statuses[(await answer_of_asgi(self._door, asking(fresh(self._word)))).status] += 1
 
 
-class Heartbeat:
-    """The longest that the loop's own thread worked between two beats; other threads and processes do not count."""
-
-    def __init__(self) -> None:
-        self.longest = 0.0
-
-    async def beat(self) -> None:
-        while True:
-            began = time.thread_time()
-            await asyncio.sleep(0.001)
-            self.longest = max(self.longest, time.thread_time() - began)
-
-
 class Regulars:
     """Requests with tokens that were seen before, again and again."""
 
@@ -708,16 +696,15 @@ def flooded(provider: FarProvider, store: str, word: str, *, seconds: float) -> 
         texts = [fresh("good") for _ in range(5)]
         for text in texts:
             assert (await answer_of_asgi(door, asking(text))).status == 200
-        poured, regulars, heartbeat = Flood(door, word), Regulars(door, texts), Heartbeat()
+        poured, regulars = Flood(door, word), Regulars(door, texts)
         provider.calls()
-        async with verifier:
-            coming, beating = asyncio.create_task(regulars.come()), asyncio.create_task(heartbeat.beat())
+        async with verifier, heartbeat() as seen:
+            coming = asyncio.create_task(regulars.come())
             await poured.pour(seconds)
             regulars.is_over = True
             await coming
-            beating.cancel()
         slowest = regulars.slowest
-        return Aftermath(poured.statuses, regulars.statuses, slowest, heartbeat.longest, *provider.calls())
+        return Aftermath(poured.statuses, regulars.statuses, slowest, seen.longest, *provider.calls())
 
     gc.collect()
     aftermath = asyncio.run(story())
@@ -833,10 +820,11 @@ def test_keeps_serving_regulars_in_a_flood_in_threads(
         return Counter(asked(fresh("slow")).status for _ in iter(over.is_set, True))
 
     assert asked(seen).status == 200
-    statuses, slowest, ends_at = Counter[int](), 0.0, time.monotonic() + 1
+    statuses, slowest = Counter[int](), 0.0
     far_provider.calls()
     with ThreadPoolExecutor(64) as pool:
         flooding = [pool.submit(made_up, number) for number in range(64)]
+        ends_at = time.monotonic() + 1
         while time.monotonic() < ends_at:
             answered, seconds = timed(lambda: asked(seen))
             statuses[answered.status] += 1
