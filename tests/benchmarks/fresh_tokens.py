@@ -88,7 +88,7 @@ def soaked(seconds: float, *, remember_tokens: int = REMEMBERED, seed: int = 0) 
         for door in doors:
             _fill(door, sorts[door.takes][GOOD[door.takes]][0], remember_tokens)
         started = looked_at = time.monotonic()
-        while (now := time.monotonic()) < started + seconds:
+        while (now := time.monotonic()) < started + seconds or not vitals.growths():
             door = chance.choice(doors)
             sort = chance.choice([*sorts[door.takes]])
             mint, status = sorts[door.takes][sort]
