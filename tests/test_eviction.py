@@ -67,8 +67,11 @@ def watch_of(verifier: Verifier[Any]) -> ServerWatch:
 
 
 def at_own_clock(desk: Desk) -> Clock:
-    """The clock by which the desk's store asks its server again; it stands still until it is moved."""
-    clock = Clock(time.monotonic())
+    """The clock by which the desk's store asks its server again; it stands still until it is moved.
+
+    It shows whole seconds, for then 30 more are 30 more: floats round where they pass a power of two.
+    """
+    clock = Clock(int(time.monotonic()))
     vars(watch_of(desk.itself))["_monotonic"] = clock
     return clock
 
