@@ -109,7 +109,7 @@ def with_payload(data: bytes) -> str:
         pytest.param(with_payload(b"[1]"), "no strict JSON: not a JSON object", id="no object"),
         pytest.param(with_payload(b"{"), "no strict JSON: not JSON", id="no JSON"),
         pytest.param(with_payload(b'{"a":1,"a":2}'), "duplicate name", id="a duplicate name"),
-        pytest.param(with_payload(b'{"a":' + b"[" * 5000), "nested too deeply", id="deep JSON"),
+        pytest.param(with_payload(b'{"a":' + b"[" * 5000 + b"]" * 5000 + b"}"), "nested too deeply", id="deep JSON"),
         pytest.param(with_payload(b'{"a":' + b"[" * 40 + b"]" * 40 + b"}"), "nested too deeply", id="rather deep"),
         pytest.param(with_payload(b'{"a":' + b"9" * 5000 + b"}"), "number is too long", id="a number"),
         pytest.param(with_payload(b"\xff"), "not UTF-8", id="no text"),

@@ -47,7 +47,7 @@ class Authority:
         self._numbers = itertools.count(1)
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         self._key = ec.generate_private_key(ec.SECP256R1())
-        self.path = self._issue(self._name, self._key, [_authority_only()], _DAY).path
+        self.path = self._issue(self._name, self._key, _authority_only(), _DAY).path
 
     def server(self, *names: str, lifetime: datetime.timedelta = _DAY) -> Certificate:
         """A server's certificate, for localhost and 127.0.0.1 unless other names are given."""
@@ -100,8 +100,12 @@ class Authority:
 _CRITICAL = (x509.BasicConstraints, x509.KeyUsage)
 
 
-def _authority_only() -> x509.BasicConstraints:
-    return x509.BasicConstraints(ca=True, path_length=0)
+def _authority_only() -> list[x509.ExtensionType]:
+    no = dict.fromkeys(("digital_signature", "content_commitment", "key_encipherment", "data_encipherment"), False)
+    usage = x509.KeyUsage(
+        key_agreement=False, key_cert_sign=True, crl_sign=True, encipher_only=False, decipher_only=False, **no
+    )
+    return [x509.BasicConstraints(ca=True, path_length=0), usage]
 
 
 def _use(what: x509.ObjectIdentifier) -> x509.ExtendedKeyUsage:
