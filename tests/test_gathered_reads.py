@@ -162,3 +162,16 @@ async def test_what_is_unreadable_for_one_is_not_for_the_others() -> None:
     assert isinstance(outcomes[1], StoreUnavailable)
     assert [names for names, _ in asked] == [("one", "spoilt", "two"), ("one",), ("spoilt",), ("two",)]
     assert all(within < WITHIN for _, within in asked[1:])
+
+
+@in_a_loop
+async def test_what_is_unreadable_is_asked_for_once_where_nobody_else_asks() -> None:
+    asked: list[Sequence[str]] = []
+
+    async def read(names: Sequence[str], *, within: float) -> Sequence[str | None]:
+        asked.append(names)
+        raise StoreUnavailable("store_unreadable")
+
+    with pytest.raises(StoreUnavailable):
+        await Gathered(read).read(("spoilt",), within=WITHIN)
+    assert asked == [("spoilt",)]
